@@ -1,0 +1,283 @@
+//! Reading rows: one flight for a session at a time, and flights that pile up go out together.
+//!
+//! The race that this file exists for: a flight reads "live", the session ends, the flight stores "live". Whoever
+//! learns of a change marks the flight void, under the lock in which a landing flight decides whether to store. Void
+//! or not, its reading may answer those who had asked *before* it was sent: they might as well have been a moment
+//! quicker.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    state::{Known, Reading, State},
+    trust::Trust,
+};
+use crate::{
+    clock::{Clock, Tick},
+    error::{Error, ErrorKind},
+    policy::{Deadlines, Lifetimes},
+    session::{Session, SessionId},
+    store::{Loaded, SessionStore},
+};
+
+/// Bounds of what a failing or cold database is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoadLimits {
+    /// Of one batch. Less than `max_staleness`, so that what it brings may still be believed.
+    pub(crate) timeout: Duration,
+    /// A reading is made anew after this time, whatever the lease says.
+    pub(crate) max_age: Duration,
+}
+
+/// Reads under way for one session.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    current: Option<Flying>,
+    /// For those who need a read that begins after the current one was sent.
+    next: Option<Arc<Flight>>,
+}
+
+impl Flights {
+    /// A change was told. What has not been sent yet will see it anyway.
+    pub(super) fn make_void(&mut self) {
+        if let Some(flying) = &mut self.current {
+            flying.void = flying.sent;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Flying {
+    flight: Arc<Flight>,
+    sent: bool,
+    void: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Flight {
+    state: Arc<State>,
+    landed: watch::Sender<Option<Landed>>,
+}
+
+#[derive(Clone, Debug)]
+struct Landed {
+    found: Result<Arc<Reading>, Arc<Error>>,
+    void: bool,
+}
+
+impl Flight {
+    fn new(state: &Arc<State>) -> Arc<Self> {
+        Arc::new(Self { state: Arc::clone(state), landed: watch::Sender::new(None) })
+    }
+}
+
+/// See `SessionCache::read`.
+pub(super) async fn read(loader: &Arc<Loader>, state: &Arc<State>, strict: bool) -> Result<Arc<Reading>, Arc<Error>> {
+    for _ in 0..ATTEMPTS {
+        let (mut landing, in_time) = join(loader, state, strict);
+        let landed = landing.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
+        let Some(Landed { found, void }) = landed else { break };
+        let reading = found?;
+        // In time: the read began after we asked. Else it is an entry like any other: told of no change, young enough.
+        if in_time || (!void && loader.trust.believes(&reading, loader.clock.tick())) {
+            return Ok(reading);
+        }
+    }
+    Err(Arc::new(Error::new(ErrorKind::Unavailable, "a session changed faster than it could be read")))
+}
+
+/// A late comer to a flight that turns out void takes the next one, whose read begins after he joined.
+const ATTEMPTS: usize = 3;
+
+/// The landing to wait for, and whether its query will be sent after this call.
+fn join(loader: &Arc<Loader>, state: &Arc<State>, strict: bool) -> (watch::Receiver<Option<Landed>>, bool) {
+    let mut flights = state.flights();
+    let Some(flying) = &flights.current else {
+        let flight = Flight::new(state);
+        let landing = flight.landed.subscribe();
+        flights.current = Some(Flying { flight: Arc::clone(&flight), sent: false, void: false });
+        drop(flights);
+        loader.submit(flight);
+        return (landing, true);
+    };
+    if !flying.sent {
+        return (flying.flight.landed.subscribe(), true);
+    }
+    if !strict && !flying.void {
+        return (flying.flight.landed.subscribe(), false);
+    }
+    let next = flights.next.get_or_insert_with(|| Flight::new(state));
+    (next.landed.subscribe(), true)
+}
+
+/// Sends flights to the store: at once when it is idle, else together with what has piled up behind the batches under
+/// way. No timer, so an idle system adds no wait and a cold one makes few statements.
+#[derive(Debug)]
+pub(super) struct Loader {
+    store: Arc<dyn SessionStore>,
+    clock: Clock,
+    trust: Arc<Trust>,
+    lives: Lifetimes,
+    limits: LoadLimits,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Arc<Flight>>,
+    batches: usize,
+}
+
+/// More ids in a batch bring nothing more, and two connections saturate the reads (measured).
+const IDS_A_BATCH: usize = 256;
+const BATCHES: usize = 2;
+
+impl Loader {
+    pub(super) fn new(
+        store: Arc<dyn SessionStore>,
+        clock: Clock,
+        trust: Arc<Trust>,
+        lives: Lifetimes,
+        limits: LoadLimits,
+    ) -> Self {
+        Self { store, clock, trust, lives, limits, queue: Mutex::default() }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// In a task of its own: the request that asked first may be dropped, and the others go on waiting.
+    fn submit(self: &Arc<Self>, flight: Arc<Flight>) {
+        let mut queue = self.queue();
+        queue.waiting.push_back(flight);
+        if queue.batches < BATCHES {
+            queue.batches += 1;
+            drop(queue);
+            tokio::spawn(Arc::clone(self).run());
+        }
+    }
+
+    async fn run(self: Arc<Self>) {
+        while let Some(batch) = self.next_batch() {
+            let ids = batch.send();
+            // In this order: sent, lease, time, query. A change told from here on makes the flights void, and one
+            // told before is in what the query sees.
+            let (cell, started) = (self.trust.cell(), self.clock.tick());
+            let answer = tokio::time::timeout(self.limits.timeout, self.store.load(&ids)).await;
+            let found = answer.unwrap_or_else(|late| Err(Error::unavailable("loading sessions", late)));
+            match found {
+                Ok(Loaded { sessions, now }) => {
+                    let mut rows: HashMap<_, _> = sessions.into_iter().map(|row| (row.id, row)).collect();
+                    batch.land(|id| {
+                        Ok(Arc::new(Reading {
+                            known: self.known(rows.remove(&id), now, started),
+                            started,
+                            cell: Arc::clone(&cell),
+                            read_again_at: started.after(jittered(self.limits.max_age, id)),
+                        }))
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, sessions = ids.len(), "cannot load");
+                    let error = Arc::new(error);
+                    batch.land(|_| Err(Arc::clone(&error)));
+                }
+            }
+        }
+    }
+
+    fn known(&self, row: Option<Session>, database_now: time::OffsetDateTime, started: Tick) -> Known {
+        row.map_or(Known::Missing, |mut session| {
+            let deadlines = Deadlines::of(&session, database_now, started, self.lives);
+            // A state is only ever looked at by its own requests.
+            session.is_current = true;
+            Known::Row { session, deadlines }
+        })
+    }
+
+    /// The end of a task and the look into the queue are one step, so that no flight is left waiting for nobody.
+    fn next_batch(self: &Arc<Self>) -> Option<Batch> {
+        let mut queue = self.queue();
+        if queue.waiting.is_empty() {
+            queue.batches -= 1;
+            return None;
+        }
+        let count = queue.waiting.len().min(IDS_A_BATCH);
+        let flights = queue.waiting.drain(..count).collect();
+        Some(Batch { loader: Arc::clone(self), flights })
+    }
+}
+
+/// So that sessions read at the same moment are not read again at the same moment: up to a tenth earlier.
+fn jittered(max_age: Duration, id: SessionId) -> Duration {
+    max_age - max_age / 10 * u32::from(id.as_uuid().as_bytes()[14]) / 255
+}
+
+/// Flights on their way. Dropped before it has landed (a panic in a store, a runtime that shuts down), its waiters
+/// are told that nothing was learnt, and its place among the batches is given back.
+struct Batch {
+    loader: Arc<Loader>,
+    flights: Vec<Arc<Flight>>,
+}
+
+impl Batch {
+    fn send(&self) -> Vec<SessionId> {
+        let sent = |flight: &Arc<Flight>| {
+            if let Some(flying) = &mut flight.state.flights().current {
+                flying.sent = true;
+            }
+            flight.state.id()
+        };
+        self.flights.iter().map(sent).collect()
+    }
+
+    fn land(mut self, mut found: impl FnMut(SessionId) -> Result<Arc<Reading>, Arc<Error>>) {
+        for flight in std::mem::take(&mut self.flights) {
+            let found = found(flight.state.id());
+            self.land_one(&flight, found);
+        }
+    }
+
+    fn land_one(&self, flight: &Flight, found: Result<Arc<Reading>, Arc<Error>>) {
+        let state = &flight.state;
+        if let Ok(Known::Row { session, .. }) = found.as_ref().map(|reading| &reading.known) {
+            if let Some(ended) = &session.ended {
+                state.remember_end(ended);
+            }
+        }
+        let mut flights = state.flights();
+        let void = flights.current.take().is_some_and(|flying| flying.void);
+        let replaced = match &found {
+            Ok(reading) if !void => state.store(reading),
+            _ => None,
+        };
+        let next = flights.next.take();
+        flights.current = next.clone().map(|flight| Flying { flight, sent: false, void: false });
+        drop(flights);
+        drop(replaced);
+        flight.landed.send_replace(Some(Landed { found, void }));
+        if let Some(next) = next {
+            self.loader.submit(next);
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let stranded = std::mem::take(&mut self.flights);
+        if stranded.is_empty() {
+            return;
+        }
+        self.loader.queue().batches -= 1;
+        let error = Arc::new(Error::new(ErrorKind::Unavailable, "loading sessions was interrupted"));
+        for flight in stranded {
+            self.land_one(&flight, Err(Arc::clone(&error)));
+        }
+    }
+}

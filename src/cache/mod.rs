@@ -1,0 +1,144 @@
+//! What this node knows of sessions, and how far it may believe it.
+//!
+//! * [`trust`]: a reading is believed while the lease under which it was read holds, or for a bounded time.
+//! * [`state`]: one state for a session, whoever holds it; readings are stored by flights alone.
+//! * [`flight`]: misses go out together, in spawned tasks; a change that overtakes a reading makes it void.
+//!
+//! moka keeps the states alive and nothing more: it has no say in what is true. Its own `get_with` family loses the
+//! race between a load and an invalidation (see `tests/stale_set_race.rs`).
+
+mod flight;
+mod state;
+mod tokens;
+mod trust;
+
+use std::{sync::Arc, time::Duration};
+
+use moka::{policy::EvictionPolicy, sync::Cache};
+
+pub(crate) use self::{
+    flight::LoadLimits,
+    state::{Known, Reading, State},
+    tokens::TokenCache,
+    trust::Trust,
+};
+use self::{flight::Loader, state::Registry};
+use crate::{
+    clock::{Clock, Tick},
+    error::Error,
+    policy::Lifetimes,
+    session::{Ended, SessionId},
+    store::{Change, SessionStore},
+};
+
+/// Every session that this node knows.
+#[derive(Debug)]
+pub(crate) struct SessionCache {
+    registry: Arc<Registry>,
+    /// The least recently *looked up* go first. The default policy would refuse new sessions while the cache is full.
+    kept: Cache<SessionId, Arc<State>>,
+    loader: Arc<Loader>,
+    trust: Arc<Trust>,
+}
+
+impl SessionCache {
+    pub(crate) fn new(
+        store: Arc<dyn SessionStore>,
+        clock: Clock,
+        trust: Arc<Trust>,
+        lives: Lifetimes,
+        limits: LoadLimits,
+        capacity: u64,
+    ) -> Self {
+        let kept = Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru()).build();
+        let loader = Arc::new(Loader::new(store, clock, Arc::clone(&trust), lives, limits));
+        Self { registry: Arc::new(Registry::new()), kept, loader, trust }
+    }
+
+    /// The one state of this session.
+    pub(crate) fn state(&self, id: SessionId) -> Arc<State> {
+        if let Some(state) = self.kept.get(&id) {
+            return state;
+        }
+        let state = self.registry.find_or_make(id);
+        self.kept.insert(id, Arc::clone(&state));
+        state
+    }
+
+    /// The reading to judge by, if there is one that may still be believed.
+    pub(crate) fn believed(&self, state: &State, now: Tick) -> Option<Arc<Reading>> {
+        state.reading().filter(|reading| self.trust.believes(reading, now))
+    }
+
+    /// Reads the row, together with whoever else asks for it; with `strict`, by a query that is sent after this call.
+    ///
+    /// # Errors
+    ///
+    /// The database's, shared by all who waited for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the read goes on for the others.
+    pub(crate) async fn read(&self, state: &Arc<State>, strict: bool) -> Result<Arc<Reading>, Arc<Error>> {
+        flight::read(&self.loader, state, strict).await
+    }
+
+    /// After a local end has been committed, before its caller is told: from here on nobody gets in.
+    pub(crate) fn mark_ended(&self, id: SessionId, ended: &Ended) {
+        if let Some(state) = self.registry.find(id) {
+            state.end(ended);
+        }
+    }
+
+    /// Somebody says that this session changed: whatever was read so far does not count.
+    pub(crate) fn mark_stale(&self, id: SessionId) {
+        if let Some(state) = self.registry.find(id) {
+            state.distrust();
+        }
+    }
+
+    /// Anything may have changed.
+    pub(crate) fn mark_all_stale(&self) {
+        for state in self.registry.all() {
+            state.distrust();
+        }
+    }
+
+    /// The newest request of this session that this node has seen.
+    pub(crate) fn last_seen(&self, id: SessionId) -> Option<Tick> {
+        self.registry.find(id).and_then(|state| state.seen().at())
+    }
+
+    /// One change that the store tells of. Called in order, by one task.
+    pub(crate) fn apply(&self, change: &Change) {
+        match change {
+            Change::Session(id) => self.mark_stale(*id),
+            Change::Everything => self.mark_all_stale(),
+            Change::Connected => self.trust.new_lease(),
+            Change::ToldUpTo(sent) => self.trust.renew(*sent),
+            Change::Lost(_) => self.trust.end_lease(),
+        }
+    }
+
+    /// How many sessions are kept, about.
+    pub(crate) fn len(&self) -> u64 {
+        self.kept.entry_count()
+    }
+
+    /// How long until what was read has to be read again, at the least.
+    pub(crate) fn lease_left(&self, now: Tick) -> Option<Duration> {
+        self.trust.lease_left(now)
+    }
+}
+
+/// A state in no registry and a reading of this row, for `CurrentSession::fake`.
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) fn fake(session: crate::session::Session) -> (Arc<State>, Arc<Reading>) {
+    let state = Arc::new(Registry::new()).find_or_make(session.id);
+    let started = Tick::from_nanos(1);
+    let trust = Trust::for_ever(Duration::MAX);
+    let read_again_at = Tick::from_nanos(u64::MAX);
+    let lives = Lifetimes { idle: Duration::MAX, idle_allowance: Duration::ZERO };
+    let deadlines = crate::policy::Deadlines::of(&session, session.created_at, started, lives);
+    (state, Arc::new(Reading { known: Known::Row { session, deadlines }, started, cell: trust.cell(), read_again_at }))
+}

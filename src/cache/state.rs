@@ -1,0 +1,192 @@
+//! One state for one session. Tokens, requests and the cache all hold the same one, so an end reaches them all.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+};
+
+use arc_swap::ArcSwapOption;
+
+use super::{flight::Flights, trust::LeaseCell};
+use crate::{
+    clock::Tick,
+    policy::Deadlines,
+    seen::LastSeen,
+    session::{Ended, Session, SessionId},
+};
+
+/// What one read of a row found. Never changed; a newer one takes its place.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) known: Known,
+    /// Before its query was sent.
+    pub(crate) started: Tick,
+    /// The lease that was current then.
+    pub(crate) cell: Arc<LeaseCell>,
+    /// However well the lease holds (`max_age`).
+    pub(crate) read_again_at: Tick,
+}
+
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// No such row.
+    Missing,
+    /// A row, ended or not.
+    Row { session: Session, deadlines: Deadlines },
+}
+
+/// Everything that this node knows of one session.
+#[derive(Debug)]
+pub(crate) struct State {
+    id: SessionId,
+    /// Empty: to be read.
+    reading: ArcSwapOption<Reading>,
+    /// Sticky: an end is for ever.
+    ended: OnceLock<Box<Ended>>,
+    seen: Arc<LastSeen>,
+    /// Reads under way. Its lock also decides whether a reading is stored or void.
+    flights: Mutex<Flights>,
+    registry: Weak<Registry>,
+}
+
+impl State {
+    pub(crate) const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub(crate) fn reading(&self) -> Option<Arc<Reading>> {
+        self.reading.load_full()
+    }
+
+    pub(crate) fn ended(&self) -> Option<&Ended> {
+        self.ended.get().map(AsRef::as_ref)
+    }
+
+    pub(crate) const fn seen(&self) -> &Arc<LastSeen> {
+        &self.seen
+    }
+
+    /// It has ended, and that is known for certain.
+    pub(super) fn end(&self, ended: &Ended) {
+        self.remember_end(ended);
+        self.distrust();
+    }
+
+    pub(super) fn remember_end(&self, ended: &Ended) {
+        self.ended.get_or_init(|| Box::new(ended.clone()));
+    }
+
+    /// What was read so far, or is being read, does not count any more.
+    pub(super) fn distrust(&self) {
+        let mut flights = self.flights();
+        flights.make_void();
+        let gone = self.reading.swap(None);
+        drop(flights);
+        drop(gone);
+    }
+
+    /// Stores what a flight found. The caller holds the lock of the flights and has made sure that it is not void.
+    pub(super) fn store(&self, reading: &Arc<Reading>) -> Option<Arc<Reading>> {
+        self.reading.swap(Some(Arc::clone(reading)))
+    }
+
+    /// A panic under this lock can leave a flight that nobody finishes; its waiters then see its sender gone.
+    pub(super) fn flights(&self) -> MutexGuard<'_, Flights> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.forget(self.id);
+        }
+    }
+}
+
+/// Finds the state of a session. It keeps none alive.
+#[derive(Debug)]
+pub(super) struct Registry {
+    shards: Box<[Mutex<HashMap<SessionId, Weak<State>>>]>,
+}
+
+impl Registry {
+    pub(super) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    pub(super) fn find(&self, id: SessionId) -> Option<Arc<State>> {
+        // Cloned out, so that a last reference is never dropped under the lock, which `State::drop` takes.
+        let found = self.shard(id).get(&id).cloned();
+        found.and_then(|state| state.upgrade())
+    }
+
+    pub(super) fn find_or_make(self: &Arc<Self>, id: SessionId) -> Arc<State> {
+        let mut shard = self.shard(id);
+        if let Some(state) = shard.get(&id).and_then(Weak::upgrade) {
+            return state;
+        }
+        let state = Arc::new(State {
+            id,
+            reading: ArcSwapOption::empty(),
+            ended: OnceLock::new(),
+            seen: Arc::new(LastSeen::new(id)),
+            flights: Mutex::default(),
+            registry: Arc::downgrade(self),
+        });
+        shard.insert(id, Arc::downgrade(&state));
+        state
+    }
+
+    /// All states there are, shard by shard. One that is made meanwhile has read nothing yet.
+    pub(super) fn all(&self) -> impl Iterator<Item = Arc<State>> + '_ {
+        self.shards.iter().flat_map(|shard| {
+            let found: Vec<_> = shard.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+            found.into_iter().filter_map(|state| state.upgrade())
+        })
+    }
+
+    /// A state is gone. Its place may already hold another of the same session, which stays.
+    fn forget(&self, id: SessionId) {
+        let mut shard = self.shard(id);
+        if shard.get(&id).is_some_and(|state| state.strong_count() == 0) {
+            shard.remove(&id);
+        }
+    }
+
+    fn shard(&self, id: SessionId) -> MutexGuard<'_, HashMap<SessionId, Weak<State>>> {
+        // The last bits of a UUID of any version are random enough to spread; the map inside is keyed.
+        let place = usize::from(id.as_uuid().as_bytes()[15]) % SHARDS;
+        self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const SHARDS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_state_of_a_session_and_it_goes_with_its_last_holder() {
+        let registry = Arc::new(Registry::new());
+        let id = SessionId::new();
+        let one = registry.find_or_make(id);
+        let two = registry.find_or_make(id);
+        assert!(Arc::ptr_eq(&one, &two));
+        assert_eq!(registry.all().count(), 1);
+        drop((one, two));
+        assert!(registry.find(id).is_none());
+        assert!(registry.shard(id).is_empty(), "nothing left behind");
+    }
+
+    #[test]
+    fn an_end_is_sticky() {
+        let registry = Arc::new(Registry::new());
+        let state = registry.find_or_make(SessionId::new());
+        let at = time::OffsetDateTime::now_utc();
+        state.end(&Ended::new(at, crate::EndReason::Logout, None));
+        state.end(&Ended::new(at, crate::EndReason::Idle, None));
+        assert_eq!(state.ended().map(|ended| &ended.reason), Some(&crate::EndReason::Logout));
+    }
+}

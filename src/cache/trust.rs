@@ -1,0 +1,150 @@
+//! How long a reading may be believed.
+//!
+//! Either the lease under which it was read still holds: everything that anybody has committed up to some instant has
+//! been told to this node, and that instant is no further back than `max_staleness`. Or the reading itself is no older
+//! than that. So whatever goes wrong with the telling costs reads, never safety.
+//!
+//! A lease is one cell with one atomic deadline. A reading keeps the cell that was current *before* its query was sent;
+//! a lost connection's cell is never renewed and a new connection makes a new one, so there is nothing to compare and
+//! no pair of words to read torn.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+
+use super::state::{Known, Reading};
+use crate::clock::Tick;
+
+/// Holds while its deadline lies ahead. Zero is final.
+#[derive(Debug)]
+pub(crate) struct LeaseCell(AtomicU64);
+
+impl LeaseCell {
+    fn holds(&self, now: Tick) -> bool {
+        self.0.load(Ordering::Acquire) > now.as_nanos()
+    }
+
+    /// Moves the deadline forward, unless the cell has been dropped: a renewal that is late must not revive it.
+    fn renew(&self, until: Tick) {
+        let forward = |deadline: u64| (deadline != DROPPED && deadline < until.as_nanos()).then_some(until.as_nanos());
+        // Err: dropped, or already further. Both are fine.
+        let _unchanged = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, forward);
+    }
+
+    fn drop_for_good(&self) {
+        self.0.store(DROPPED, Ordering::Release);
+    }
+}
+
+const DROPPED: u64 = 0;
+/// A cell that nobody has renewed yet holds at no instant.
+const NOT_YET: u64 = 1;
+
+/// The rule of trust, and the lease that is current.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    current: ArcSwap<LeaseCell>,
+    max_staleness: Duration,
+}
+
+impl Trust {
+    /// No lease: readings are believed for `max_staleness`.
+    pub(crate) fn by_time(max_staleness: Duration) -> Self {
+        Self { current: ArcSwap::from_pointee(LeaseCell(AtomicU64::new(DROPPED))), max_staleness }
+    }
+
+    /// A lease without end: this process is the only one that changes anything.
+    pub(crate) fn for_ever(max_staleness: Duration) -> Self {
+        Self { current: ArcSwap::from_pointee(LeaseCell(AtomicU64::new(u64::MAX))), max_staleness }
+    }
+
+    /// To be taken before the query is sent.
+    pub(crate) fn cell(&self) -> Arc<LeaseCell> {
+        self.current.load_full()
+    }
+
+    /// Whether this reading may be judged by.
+    pub(crate) fn believes(&self, reading: &Reading, now: Tick) -> bool {
+        let young = now < reading.started.after(self.max_staleness);
+        match &reading.known {
+            // No notification is owed for a row that is not there.
+            Known::Missing => young,
+            Known::Row { .. } => (young || reading.cell.holds(now)) && now < reading.read_again_at,
+        }
+    }
+
+    pub(crate) fn new_lease(&self) {
+        self.current.swap(Arc::new(LeaseCell(AtomicU64::new(NOT_YET)))).drop_for_good();
+    }
+
+    pub(crate) fn renew(&self, told_up_to: Tick) {
+        self.current.load().renew(told_up_to.after(self.max_staleness));
+    }
+
+    pub(crate) fn end_lease(&self) {
+        self.current.load().drop_for_good();
+    }
+
+    pub(crate) fn lease_left(&self, now: Tick) -> Option<Duration> {
+        let cell = self.current.load();
+        cell.holds(now).then(|| Tick::from_nanos(cell.0.load(Ordering::Acquire)).since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn reading(trust: &Trust, started: Tick) -> Reading {
+        Reading { known: Known::Missing, started, cell: trust.cell(), read_again_at: Tick::from_nanos(u64::MAX) }
+    }
+
+    #[test]
+    fn a_dropped_cell_is_never_renewed() {
+        let start = Tick::from_nanos(10 * 1_000_000_000);
+        let trust = Trust::by_time(5 * SECOND);
+        trust.new_lease();
+        let old = trust.cell();
+        assert!(!old.holds(start), "not before its first renewal");
+        trust.renew(start);
+        assert!(old.holds(start.after(4 * SECOND)) && !old.holds(start.after(5 * SECOND)));
+        trust.new_lease();
+        old.renew(start.after(60 * SECOND));
+        assert!(!old.holds(start), "what was read over the old connection does not count any more");
+        assert!(!Arc::ptr_eq(&old, &trust.cell()));
+    }
+
+    #[test]
+    fn a_renewal_never_shortens() {
+        let start = Tick::from_nanos(10 * 1_000_000_000);
+        let trust = Trust::by_time(5 * SECOND);
+        trust.new_lease();
+        trust.renew(start.after(3 * SECOND));
+        trust.renew(start);
+        assert!(trust.cell().holds(start.after(7 * SECOND)));
+    }
+
+    #[test]
+    fn without_a_lease_a_reading_is_believed_for_max_staleness() {
+        let start = Tick::from_nanos(10 * 1_000_000_000);
+        let trust = Trust::by_time(5 * SECOND);
+        let reading = reading(&trust, start);
+        assert!(trust.believes(&reading, start.after(5 * SECOND - Duration::from_nanos(1))));
+        assert!(!trust.believes(&reading, start.after(5 * SECOND)));
+    }
+
+    #[test]
+    fn a_missing_row_is_not_kept_by_a_lease() {
+        let start = Tick::from_nanos(10 * 1_000_000_000);
+        let trust = Trust::for_ever(5 * SECOND);
+        assert!(!trust.believes(&reading(&trust, start), start.after(5 * SECOND)));
+    }
+}

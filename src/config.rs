@@ -1,0 +1,256 @@
+//! Every setting, its default and why. Contradictions are refused before anything starts.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    clock::Clock,
+    error::ConfigError,
+    policy::Lifetimes,
+    sessions::{Issue, Issuing, OnIssue, Sessions},
+    store::SessionStore,
+    token::AccessTokens,
+};
+
+/// Sets up [`Sessions`]. Every setting has a default but [`access_tokens`](Self::access_tokens).
+#[must_use = "nothing is set up before `build()`"]
+pub struct SessionsBuilder {
+    pub(crate) store: Arc<dyn SessionStore>,
+    access_tokens: Option<AccessTokens>,
+    idle_timeout: Duration,
+    absolute_lifetime: Duration,
+    access_token_ttl: Duration,
+    activity_interval: Option<Duration>,
+    max_staleness: Duration,
+    load_timeout: Option<Duration>,
+    max_age: Duration,
+    max_cached_sessions: u64,
+    on_issue: Option<OnIssue>,
+    clock: Clock,
+}
+
+/// The settings, complete and checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) lives: Lifetimes,
+    pub(crate) absolute_lifetime: Duration,
+    pub(crate) access_token_ttl: Duration,
+    pub(crate) activity_interval: Duration,
+    pub(crate) max_staleness: Duration,
+    pub(crate) load_timeout: Duration,
+    pub(crate) max_age: Duration,
+    pub(crate) max_cached_sessions: u64,
+}
+
+/// What `build()` needs besides the settings.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) access_tokens: AccessTokens,
+    pub(crate) on_issue: Option<OnIssue>,
+    pub(crate) clock: Clock,
+}
+
+impl SessionsBuilder {
+    pub(crate) fn new(store: impl SessionStore) -> Self {
+        Self {
+            store: Arc::new(store),
+            access_tokens: None,
+            idle_timeout: Duration::from_secs(14 * DAY),
+            absolute_lifetime: Duration::from_secs(90 * DAY),
+            access_token_ttl: Duration::from_secs(15 * 60),
+            activity_interval: None,
+            max_staleness: Duration::from_secs(5),
+            load_timeout: None,
+            max_age: Duration::from_secs(10 * 60),
+            max_cached_sessions: 100_000,
+            on_issue: None,
+            clock: Clock::default(),
+        }
+    }
+
+    /// The keys that sign and verify access tokens. Required: there is no safe default for a key.
+    pub fn access_tokens(self, access_tokens: AccessTokens) -> Self {
+        Self { access_tokens: Some(access_tokens), ..self }
+    }
+
+    /// A session ends this long after its last request. Default: 14 days, so that a fortnight's holiday signs nobody
+    /// out. It is refused two activity intervals later, since another node may know of a newer request.
+    pub fn idle_timeout(self, idle_timeout: Duration) -> Self {
+        Self { idle_timeout, ..self }
+    }
+
+    /// A session ends this long after it began, however busy it is. Default: 90 days. It is written into the row at
+    /// sign-in: a change holds for new sessions.
+    pub fn absolute_lifetime(self, absolute_lifetime: Duration) -> Self {
+        Self { absolute_lifetime, ..self }
+    }
+
+    /// How long an access token is valid; at most as long as its session. Default: 15 minutes, less a random part of
+    /// up to 5 % so that a crowd that signed in together does not come back together.
+    ///
+    /// It does not decide how fast a sign-out works (the session is checked on every request) but how long a token is
+    /// good elsewhere, with services that check its signature alone.
+    pub fn access_token_ttl(self, access_token_ttl: Duration) -> Self {
+        Self { access_token_ttl, ..self }
+    }
+
+    /// How often activity is written down. Default: 10 s, or a twentieth of the idle timeout if that is less: a crash
+    /// loses at most this much. At most a tenth of the idle timeout.
+    pub fn activity_interval(self, activity_interval: Duration) -> Self {
+        Self { activity_interval: Some(activity_interval), ..self }
+    }
+
+    /// The longest that a change made elsewhere (another node, a hand in the database) may stay unseen, whatever
+    /// fails. Default: 5 s.
+    pub fn max_staleness(self, max_staleness: Duration) -> Self {
+        Self { max_staleness, ..self }
+    }
+
+    /// How long a read of sessions may take before the requests that wait for it are answered with 503. Default: 2 s,
+    /// or half of `max_staleness` if that is less. Must be less than `max_staleness`.
+    pub fn load_timeout(self, load_timeout: Duration) -> Self {
+        Self { load_timeout: Some(load_timeout), ..self }
+    }
+
+    /// A session in the cache is read again after this long (less up to a tenth, so that they do not all fall due at
+    /// once), whatever else holds. Default: 10 minutes. A net under the net.
+    pub fn max_age(self, max_age: Duration) -> Self {
+        Self { max_age, ..self }
+    }
+
+    /// How many sessions, and as many tokens, are kept in memory. Default: 100,000, about 100 MB when full. A session
+    /// that finds no room costs a read, nothing else; the least recently used go first.
+    pub fn max_cached_sessions(self, max_cached_sessions: u64) -> Self {
+        Self { max_cached_sessions, ..self }
+    }
+
+    /// Asked whenever a token is about to be issued: may this user have one, and with which claims? Roles stay fresh,
+    /// and a disabled account gets no token. Its claims are added to those of [`SignIn::claims`](crate::SignIn::claims)
+    /// and win over them. An `Err` counts as "could not find out": nothing is issued, the answer is 503.
+    ///
+    /// ```
+    /// # use axum_device_sessions::{Issue, SessionsBuilder};
+    /// # #[derive(serde::Serialize)] struct Roles { roles: Vec<String> }
+    /// # async fn roles_of(_: &str) -> Result<Option<Vec<String>>, std::io::Error> { Ok(None) }
+    /// # fn f(builder: SessionsBuilder) -> SessionsBuilder {
+    /// builder.on_issue(|token| async move {
+    ///     Ok(match roles_of(token.user_id().as_str()).await? {
+    ///         Some(roles) => Issue::with_claims(&Roles { roles })?,
+    ///         None => Issue::refuse(),
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    pub fn on_issue<F, Fut>(self, on_issue: F) -> Self
+    where
+        F: Fn(Issuing) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Issue, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
+        Self { on_issue: Some(Box::new(move |token| Box::pin(on_issue(token)))), ..self }
+    }
+
+    /// Another clock than the system's. Give the same one to `MemoryStore::with_clock`.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Checks the settings, the keys (by signing and verifying with each) and the schema's version, and starts the
+    /// background tasks on the current Tokio runtime. Changes nothing in the database.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] that says what to change; where the database could not be asked, its `source()` says why.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub async fn build(self) -> Result<Sessions, ConfigError> {
+        let (settings, parts) = self.checked()?;
+        parts.store.check().await.map_err(|cause| match cause.kind() {
+            crate::ErrorKind::Schema => ConfigError::because(
+                "the schema is missing or older than this version of the crate: run `store.migrate().await?` before \
+                 `build()`, or apply the files of `migrations/`",
+                cause,
+            ),
+            _ => ConfigError::because("the database could not be asked for its schema: is it up and reachable?", cause),
+        })?;
+        Sessions::start(settings, parts)
+    }
+
+    /// Every field is named, so that a new one cannot be forgotten here.
+    pub(crate) fn checked(self) -> Result<(Settings, Parts), ConfigError> {
+        let Self {
+            store,
+            access_tokens,
+            idle_timeout,
+            absolute_lifetime,
+            access_token_ttl,
+            activity_interval,
+            max_staleness,
+            load_timeout,
+            max_age,
+            max_cached_sessions,
+            on_issue,
+            clock,
+        } = self;
+        let access_tokens = access_tokens.ok_or_else(|| {
+            ConfigError::new("no keys: call `.access_tokens(AccessTokens::hs256(&secret)?)` before `build()`")
+        })?;
+        let activity_interval = activity_interval.unwrap_or_else(|| Duration::from_secs(10).min(idle_timeout / 20));
+        let load_timeout = load_timeout.unwrap_or_else(|| Duration::from_secs(2).min(max_staleness / 2));
+        for (name, span) in [
+            ("idle_timeout", idle_timeout),
+            ("absolute_lifetime", absolute_lifetime),
+            ("access_token_ttl", access_token_ttl),
+            ("activity_interval", activity_interval),
+            ("max_staleness", max_staleness),
+            ("load_timeout", load_timeout),
+            ("max_age", max_age),
+        ] {
+            if span < Duration::from_millis(1) || span > LONGEST {
+                return Err(ConfigError::new(format!(
+                    "{name} is {span:?}: it must be between 1 ms and 100 years (for \"never\", take 100 years)"
+                )));
+            }
+        }
+        if activity_interval > idle_timeout / 10 {
+            return Err(ConfigError::new(format!(
+                "activity_interval ({activity_interval:?}) is over a tenth of idle_timeout ({idle_timeout:?}): active \
+                 sessions could be taken for idle; make it at most {:?}",
+                idle_timeout / 10
+            )));
+        }
+        if load_timeout >= max_staleness {
+            return Err(ConfigError::new(format!(
+                "load_timeout ({load_timeout:?}) must be less than max_staleness ({max_staleness:?}): what a slower \
+                 read brings could not be believed any more"
+            )));
+        }
+        if max_cached_sessions == 0 {
+            return Err(ConfigError::new(
+                "max_cached_sessions is 0: every request would read the database; give it room",
+            ));
+        }
+        let settings = Settings {
+            lives: Lifetimes { idle: idle_timeout, idle_allowance: 2 * activity_interval },
+            absolute_lifetime,
+            access_token_ttl,
+            activity_interval,
+            max_staleness,
+            load_timeout,
+            max_age,
+            max_cached_sessions,
+        };
+        Ok((settings, Parts { store, access_tokens, on_issue, clock }))
+    }
+}
+
+impl fmt::Debug for SessionsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionsBuilder").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+const DAY: u64 = 24 * 60 * 60;
+/// Far enough for "never", near enough that no sum of times overflows.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * DAY);

@@ -1,0 +1,172 @@
+use proptest::prelude::*;
+
+use super::{MAX_OUTPUT, describe};
+use crate::session::{DeviceType, FormFactor};
+
+/// User-Agent | name | kind | form factor | OS and version | browser and major version | model. `-` is `None`.
+const TABLE: &str = include_str!("tests.txt");
+
+fn text(value: Option<&str>) -> &str {
+    value.unwrap_or("-")
+}
+
+fn rows() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
+        let mut cells = line.split(" | ");
+        (cells.next().unwrap(), cells.collect())
+    })
+}
+
+/// What a rule says of a User-Agent, in the form of the table.
+fn described(user_agent: &str) -> Vec<String> {
+    let device = describe(Some(user_agent));
+    vec![
+        device.name,
+        device.kind.as_str().to_owned(),
+        text(device.form_factor.map(FormFactor::as_str)).to_owned(),
+        format!("{} {}", text(device.os.as_deref()), text(device.os_version.as_deref())),
+        format!("{} {}", text(device.browser.as_deref()), text(device.browser_version.as_deref())),
+        text(device.model.as_deref()).to_owned(),
+    ]
+}
+
+#[test]
+fn real_user_agents() {
+    let wrong: Vec<_> = rows()
+        .filter(|(user_agent, expected)| described(user_agent) != *expected)
+        .map(|(user_agent, expected)| format!("{user_agent}\n  want {expected:?}\n  got  {:?}", described(user_agent)))
+        .collect();
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(rows().count() >= 60);
+}
+
+/// The order of checks that tutorials show.
+fn naive(user_agent: &str) -> String {
+    let first = |list: &[&'static str]| list.iter().copied().find(|word| user_agent.contains(word)).unwrap_or("?");
+    let os = match first(&["Windows", "Mac", "Linux", "Android", "iPhone"]) {
+        "Mac" => "macOS",
+        os => os,
+    };
+    format!("{} on {os}", first(&["Chrome", "Firefox", "Safari", "Edg", "Opera"]))
+}
+
+/// Negative control: the table must be able to tell a bad classifier from ours.
+#[test]
+fn the_naive_order_fails_on_the_table() {
+    let said = |name: &str| {
+        let (user_agent, _) = rows().find(|(_, expected)| expected[0] == name).unwrap();
+        naive(user_agent)
+    };
+    assert_eq!(said("Edge on Windows"), "Chrome on Windows");
+    assert_eq!(said("Safari on iPhone"), "Safari on macOS");
+    assert_eq!(said("Firefox on Windows"), "Firefox on Windows", "it is right where the order does not matter");
+    let right = rows().filter(|(user_agent, expected)| naive(user_agent) == expected[0]).count();
+    assert!(right * 4 < rows().count(), "naive: {right} right");
+}
+
+/// How far woothee gets alone, on the rows that are a browser. Not a demand on it: the reason for our own rules.
+#[test]
+fn woothee_alone_is_not_enough() {
+    let browsers: Vec<_> = rows().filter(|(_, expected)| expected[1] == "web").collect();
+    let right = browsers.iter().filter(|(user_agent, expected)| {
+        let found = woothee::parser::Parser::new().parse(user_agent).unwrap_or_default();
+        let name = match found.name {
+            "SamsungBrowser" => "Samsung Internet",
+            "Google Search App" => "Google app",
+            name => name,
+        };
+        let os = match found.os {
+            "Mac OSX" => "macOS",
+            "iPhone" => "iOS",
+            "iPad" => "iPadOS",
+            os if os.starts_with("Windows ") && os != "Windows Phone OS" => "Windows",
+            os => os,
+        };
+        expected[4].rsplit_once(' ').unwrap().0 == name && expected[3].rsplit_once(' ').unwrap().0 == os
+    });
+    let right = right.count();
+    println!("woothee alone: browser and OS right in {right} of {}", browsers.len());
+    assert!(right < browsers.len());
+}
+
+#[test]
+fn nothing_to_go_by() {
+    for user_agent in [None, Some(""), Some(" "), Some("-"), Some("Mozilla/5.0"), Some("1/2"), Some("\u{202e}\u{0}")] {
+        let device = describe(user_agent);
+        assert_eq!((device.name.as_str(), device.kind), ("Unknown device", DeviceType::Other), "{user_agent:?}");
+    }
+    assert_eq!(describe(Some(&"a".repeat(33))).name, "Unknown device", "too long for a name");
+    assert_eq!(describe(Some("<script>alert(1)</script>")).name, "Unknown device");
+    let model = "Mozilla/5.0 (Linux; Android 14; <b>x</b>) AppleWebKit/537.36 Chrome/131.0.0.0 Mobile Safari/537.36";
+    assert_eq!(describe(Some(model)).name, "Chrome on Android");
+}
+
+#[test]
+fn only_the_first_512_bytes_count() {
+    let filler = "x".repeat(490);
+    assert_eq!(describe(Some(&format!("{filler} Windows NT 6.1"))).os.as_deref(), Some("Windows"));
+    assert_eq!(describe(Some(&format!("{filler}{filler} Windows NT 6.1"))).os, None);
+    // The cut falls into a character.
+    assert_eq!(describe(Some(&format!("app {}", "ä".repeat(600)))).name, "app");
+}
+
+/// Headers made of the words that the rules look for, in any order, with anything between.
+fn like_a_header() -> impl Strategy<Value = String> {
+    let words = [
+        "Mozilla/5.0",
+        "(",
+        ")",
+        ";",
+        " ",
+        "/",
+        "Android ",
+        "Android 14; ",
+        "iPhone",
+        "CPU iPhone OS 18_6",
+        "Version/26.0",
+        "Safari/",
+        "Chrome/",
+        "Edg/",
+        "FBAV/",
+        "SM-S921B",
+        "SM-",
+        " Build/",
+        "Windows NT ",
+        "Mac OS X 10_",
+        "like Mac OS X",
+        "CFNetwork/",
+        "Electron/",
+        "Gecko) ",
+        "Opera/",
+        "MSIE ",
+        "Trident/7.0; rv:",
+        "bot",
+        "DoCoMo/",
+        "KDDI-",
+        "PSP",
+        "9.9.9",
+        "\u{0}",
+        "\r\n",
+        "\u{1b}[31m",
+        "\u{202e}",
+        "é",
+        "%20",
+    ];
+    let part = prop_oneof![4 => prop::sample::select(words.to_vec()).prop_map(str::to_owned), 1 => any::<String>()];
+    prop::collection::vec(part, 0..40).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_is_survived(user_agent in prop_oneof![any::<String>(), like_a_header(), "\\PC{0,2000}"]) {
+        let device = describe(Some(&user_agent));
+        prop_assert!(!device.name.is_empty());
+        let texts = [device.os, device.os_version, device.browser, device.browser_version, device.model];
+        for text in texts.into_iter().flatten().chain([device.name]) {
+            prop_assert!(text.len() <= MAX_OUTPUT, "{text:?}");
+            prop_assert!(text.chars().all(|next| next == ' ' || next.is_ascii_graphic()), "{text:?}");
+        }
+    }
+}

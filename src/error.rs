@@ -1,0 +1,106 @@
+//! What can go wrong on our side. A refused request is not an error: it is a verdict (see `policy`).
+
+use std::{error::Error as StdError, fmt};
+
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Something that this crate could not do at run time. [`Error::kind`] says what to make of it; `source()` has the
+/// cause for the log. It never carries a token, and its `Display` never repeats the cause.
+pub struct Error {
+    kind: ErrorKind,
+    doing: &'static str,
+    cause: Option<BoxError>,
+}
+
+/// What an [`Error`] means for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The database could not be asked or did not answer in time. Nothing was learnt about anybody's session: answer
+    /// 503, keep every cookie and token, try again.
+    Unavailable,
+    /// The schema is missing or of another version. Run `migrate()`.
+    Schema,
+    /// An argument cannot be used: an empty user id, claims that are no JSON object or that take a registered name.
+    InvalidInput,
+    /// This service holds no signing key (`AccessTokens::verify_only`), so it cannot sign anybody in.
+    CannotSign,
+    /// The application's `on_issue` refused the user.
+    Refused,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, doing: &'static str) -> Self {
+        Self { kind, doing, cause: None }
+    }
+
+    pub(crate) fn because(kind: ErrorKind, doing: &'static str, cause: impl Into<BoxError>) -> Self {
+        Self { kind, doing, cause: Some(cause.into()) }
+    }
+
+    pub(crate) fn unavailable(doing: &'static str, cause: impl Into<BoxError>) -> Self {
+        Self::because(ErrorKind::Unavailable, doing, cause)
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn of_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// What to make of it.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.doing)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("doing", &self.doing)
+            .field("cause", &self.cause)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+/// A setting that cannot work, found while the crate is being set up. The text says what to change.
+#[derive(Debug)]
+pub struct ConfigError {
+    what: String,
+    cause: Option<BoxError>,
+}
+
+impl ConfigError {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), cause: None }
+    }
+
+    pub(crate) fn because(what: impl Into<String>, cause: impl Into<BoxError>) -> Self {
+        Self { what: what.into(), cause: Some(cause.into()) }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl StdError for ConfigError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}

@@ -1,0 +1,127 @@
+//! The judge: pure and synchronous, asked on every request, so that a cached session still expires on time.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::{
+    clock::Tick,
+    session::{EndReason, Session},
+};
+
+/// How long sessions live.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    /// A session ends this long after its last request ..
+    pub(crate) idle: Duration,
+    /// .. and this much later at the earliest is it refused: other nodes may still hold requests of it that they have
+    /// not written down. Two activity intervals: one that it waits in the queue, one for a flush that had to be
+    /// repeated.
+    pub(crate) idle_allowance: Duration,
+}
+
+/// The deadlines of a session as instants of this node's own clock, worked out when its row was read from the times
+/// *and the clock of the database*: so neither a wrong nor a stepped wall clock here signs anybody out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deadlines {
+    idle: Tick,
+    absolute: Tick,
+}
+
+impl Deadlines {
+    /// `read_started` is from before the query was sent and `database_now` from while it ran, so a deadline may come
+    /// early by the query's duration, never late.
+    pub(crate) fn of(session: &Session, database_now: OffsetDateTime, read_started: Tick, lives: Lifetimes) -> Self {
+        let left = |at: OffsetDateTime, extra: Duration| {
+            let until = (at - database_now).saturating_add(extra.try_into().unwrap_or(time::Duration::MAX));
+            // What is over was over at any earlier instant as well.
+            Duration::try_from(until).map_or(Tick::ZERO, |until| read_started.after(until))
+        };
+        Self {
+            idle: left(session.last_activity_at, lives.idle + lives.idle_allowance),
+            absolute: left(session.absolute_expires_at, Duration::ZERO),
+        }
+    }
+}
+
+/// Whether a session with these deadlines, last seen on this node at `seen`, has run out by `now`.
+pub(crate) fn run_out(deadlines: Deadlines, seen: Option<Tick>, now: Tick, lives: Lifetimes) -> Option<EndReason> {
+    if deadlines.absolute <= now {
+        return Some(EndReason::Absolute);
+    }
+    let idle = seen.map_or(deadlines.idle, |seen| deadlines.idle.max(seen.after(lives.idle + lives.idle_allowance)));
+    (idle <= now).then_some(EndReason::Idle)
+}
+
+/// When a session ends if nothing happens, as told to people: the nearer of idle (without the allowance) and absolute.
+pub(crate) fn expires_at(session: &Session, lives: Lifetimes) -> OffsetDateTime {
+    let idle = time::Duration::try_from(lives.idle)
+        .ok()
+        .and_then(|idle| session.last_activity_at.checked_add(idle))
+        .unwrap_or(session.absolute_expires_at);
+    idle.min(session.absolute_expires_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::session::{Device, SessionId};
+
+    const LIVES: Lifetimes = Lifetimes { idle: Duration::from_secs(1_000), idle_allowance: Duration::from_secs(20) };
+
+    fn session(now: OffsetDateTime, idle_for: u64, absolute_in: i64) -> Session {
+        let seen = now - Duration::from_secs(idle_for);
+        let absolute = now + time::Duration::seconds(absolute_in);
+        Session {
+            id: SessionId::new(),
+            user_id: "ahmed".into(),
+            device: Device::named("Chrome on Windows"),
+            ip_address: None,
+            location: None,
+            country_code: None,
+            created_at: seen,
+            last_activity_at: seen,
+            expires_at: absolute,
+            absolute_expires_at: absolute,
+            is_current: false,
+            metadata: None,
+            ended: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_session_is_live_to_the_nanosecond_before_its_nearer_deadline(
+            idle_for in 0_u64..1_019, absolute_in in 1_i64..5_000, seen_ago in proptest::option::of(0_u64..2_000),
+        ) {
+            let start = Tick::from_nanos(10_000_000_000_000);
+            let now = OffsetDateTime::now_utc();
+            let deadlines = Deadlines::of(&session(now, idle_for, absolute_in), now, start, LIVES);
+            let seen = seen_ago.map(|ago| Tick::from_nanos(start.as_nanos() - ago * 1_000_000_000));
+            let idle_at = 1_020 - idle_for.min(seen_ago.unwrap_or(u64::MAX)).min(1_020);
+            let ends_at = start.after(Duration::from_secs(idle_at.min(absolute_in.unsigned_abs())));
+            prop_assert_eq!(run_out(deadlines, seen, Tick::from_nanos(ends_at.as_nanos() - 1), LIVES), None);
+            let reason = if absolute_in.unsigned_abs() <= idle_at { EndReason::Absolute } else { EndReason::Idle };
+            prop_assert_eq!(run_out(deadlines, seen, ends_at, LIVES), Some(reason));
+        }
+    }
+
+    #[test]
+    fn what_is_over_in_the_database_is_over_here() {
+        let now = OffsetDateTime::now_utc();
+        let start = Tick::from_nanos(5);
+        let idle = Deadlines::of(&session(now, 1_020, 9), now, start, LIVES);
+        assert_eq!(run_out(idle, None, start, LIVES), Some(EndReason::Idle));
+        let absolute = Deadlines::of(&session(now, 0, -1), now, start, LIVES);
+        assert_eq!(run_out(absolute, Some(start), start, LIVES), Some(EndReason::Absolute));
+    }
+
+    #[test]
+    fn the_told_expiry_has_no_allowance_and_is_capped() {
+        let now = OffsetDateTime::now_utc();
+        assert_eq!(expires_at(&session(now, 0, 5_000), LIVES), now + Duration::from_secs(1_000));
+        assert_eq!(expires_at(&session(now, 0, 10), LIVES), now + Duration::from_secs(10));
+    }
+}

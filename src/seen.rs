@@ -1,0 +1,107 @@
+//! When a session was last seen on this node, and whether that still has to be written down.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::{clock::Tick, session::SessionId};
+
+/// One per session state; shared with the activity writer, which may outlive the state.
+#[derive(Debug)]
+pub(crate) struct LastSeen {
+    id: SessionId,
+    /// Nanoseconds of a [`Tick`]; zero before the first request.
+    at: AtomicU64,
+    queued: AtomicBool,
+}
+
+impl LastSeen {
+    pub(crate) const fn new(id: SessionId) -> Self {
+        Self { id, at: AtomicU64::new(0), queued: AtomicBool::new(false) }
+    }
+
+    pub(crate) const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The newest request seen here, if any.
+    pub(crate) fn at(&self) -> Option<Tick> {
+        match self.at.load(Ordering::Acquire) {
+            0 => None,
+            nanos => Some(Tick::from_nanos(nanos)),
+        }
+    }
+
+    /// Notes a request. `true` for the first one since the writer took this session: the caller queues it then.
+    ///
+    /// A hot session would otherwise write the same cache line from every core, so the time moves in steps.
+    pub(crate) fn touch(&self, now: Tick) -> bool {
+        let last = Tick::from_nanos(self.at.load(Ordering::Relaxed));
+        let queued = self.queued.load(Ordering::Acquire);
+        if queued && now.since(last) < STEP {
+            return false;
+        }
+        self.at.fetch_max(now.as_nanos(), Ordering::AcqRel);
+        !queued && !self.queued.swap(true, Ordering::AcqRel)
+    }
+
+    /// The writer takes it: what is seen from here on queues it again. Read [`LastSeen::at`] *after* this, so that a
+    /// touch in between is either in that time or queued anew, never lost.
+    pub(crate) fn take(&self) {
+        self.queued.store(false, Ordering::Release);
+    }
+
+    /// The writer could not write it. `true` if the caller must keep it; `false` if a newer touch queued it meanwhile.
+    pub(crate) fn put_back(&self) -> bool {
+        !self.queued.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// How coarse the time is. Far below any activity interval, far above the time between requests of a busy session.
+const STEP: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Tick {
+        Tick::from_nanos(millis * 1_000_000)
+    }
+
+    #[test]
+    fn the_first_touch_since_a_take_queues_and_no_other() {
+        let seen = LastSeen::new(SessionId::new());
+        assert_eq!(seen.at(), None);
+        assert!(seen.touch(at(1_000)));
+        assert!(!seen.touch(at(1_500)));
+        seen.take();
+        assert_eq!(seen.at(), Some(at(1_500)));
+        assert!(seen.touch(at(1_501)), "queued again even within a step: the writer may have read the older time");
+        assert_eq!(seen.at(), Some(at(1_501)));
+    }
+
+    #[test]
+    fn time_moves_in_steps_and_never_back() {
+        let seen = LastSeen::new(SessionId::new());
+        seen.touch(at(1_000));
+        seen.touch(at(1_019));
+        assert_eq!(seen.at(), Some(at(1_000)));
+        seen.touch(at(1_020));
+        assert_eq!(seen.at(), Some(at(1_020)));
+        seen.take();
+        seen.touch(at(500));
+        assert_eq!(seen.at(), Some(at(1_020)));
+    }
+
+    #[test]
+    fn put_back_keeps_one_entry() {
+        let seen = LastSeen::new(SessionId::new());
+        seen.touch(at(1_000));
+        seen.take();
+        assert!(seen.put_back());
+        seen.take();
+        seen.touch(at(2_000));
+        assert!(!seen.put_back(), "the touch has queued it already");
+    }
+}

@@ -1,0 +1,63 @@
+//! Ending sessions: the database first, then this node's memory, then the caller is told.
+
+use std::sync::Arc;
+
+use super::{Inner, Sessions};
+use crate::{
+    error::{Error, ErrorKind},
+    session::EndReason,
+    store::{EndOutcome, EndRequest, EndTarget},
+};
+
+impl Sessions {
+    /// Ends sessions. When this returns `Ok`, the end is on disk and no request that starts later on this node is let
+    /// in with them; on other nodes none later than `max_staleness`.
+    ///
+    /// `by` says on whose word: it is kept with the row.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`]: they may or may not have ended. Do it again; ending twice does no harm.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the end is carried out all the same.
+    pub async fn end(&self, target: EndTarget, reason: EndReason, by: Option<String>) -> Result<EndOutcome, Error> {
+        let inner = Arc::clone(&self.0);
+        let request = EndRequest { target, reason, by };
+        self.detached("ending sessions", async move { inner.end(request).await }).await
+    }
+}
+
+impl Inner {
+    async fn end(&self, request: EndRequest) -> Result<EndOutcome, Error> {
+        let named = match &request.target {
+            EndTarget::One { id, .. } => Some(*id),
+            EndTarget::Others { keep, .. } => Some(*keep),
+            EndTarget::All { caller, .. } => *caller,
+        };
+        let outcome = match self.store.end(request.clone()).await {
+            // The answer to a COMMIT may be what was lost, and nothing tells which sessions it was for.
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "ending again");
+                let again = self.store.end(request).await;
+                self.cache.mark_all_stale();
+                again?
+            }
+            first => first?,
+        };
+        match (&outcome, named) {
+            (EndOutcome::Ended(ended), _) => {
+                for (id, ended) in ended {
+                    self.cache.mark_ended(*id, ended);
+                }
+            }
+            // It ended elsewhere, and this node may not have been told yet.
+            (EndOutcome::AlreadyEnded(ended) | EndOutcome::CallerEnded(Some(ended)), Some(id)) => {
+                self.cache.mark_ended(id, ended);
+            }
+            _ => {}
+        }
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,249 @@
+//! The handle, and what it does: [`validate`] is the request path, [`sign_in`] and [`end`] are the rest of a session's
+//! life. Nothing here knows HTTP.
+
+mod current;
+mod end;
+mod sign_in;
+mod validate;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::{
+    current::CurrentSession,
+    sign_in::{Issue, Issuing, SignIn, SignedIn},
+};
+pub(crate) use self::{
+    sign_in::OnIssue,
+    validate::{KnownToken, Mode, PendingRead, Refusal, Refused, Validation, Verdict},
+};
+use crate::{
+    activity::{Command, Recorder, Writer},
+    cache::{LoadLimits, SessionCache, TokenCache, Trust},
+    clock::{Clock, Tick},
+    config::{Parts, SessionsBuilder, Settings},
+    error::{ConfigError, Error},
+    policy,
+    session::{Session, SessionId, UserId},
+    store::{ChangeFeed, Changes, SessionStore},
+    token::TokenKeys,
+};
+
+/// Signs in, checks, lists and ends sessions. A cheap handle: clone it into your state.
+///
+/// The background task (activity) ends when [`Sessions::shutdown`] is called, or by itself when the last handle is gone.
+#[derive(Clone)]
+pub struct Sessions(Arc<Inner>);
+
+pub(crate) struct Inner {
+    store: Arc<dyn SessionStore>,
+    cache: Arc<SessionCache>,
+    keys: TokenKeys,
+    known_tokens: TokenCache<KnownToken>,
+    recorder: Arc<Recorder>,
+    writer: mpsc::Sender<Command>,
+    clock: Clock,
+    settings: Settings,
+    on_issue: Option<OnIssue>,
+}
+
+impl Sessions {
+    /// Starts a setup with a store: `PostgresStore` or [`MemoryStore`](crate::MemoryStore).
+    pub fn builder(store: impl SessionStore) -> SessionsBuilder {
+        SessionsBuilder::new(store)
+    }
+
+    /// Sessions in memory with a random key, for tests.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    #[cfg(any(test, feature = "test-util"))]
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test helper; every setting is the default")]
+    pub fn in_memory() -> Self {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).expect("the operating system has randomness");
+        let tokens = crate::token::AccessTokens::hs256(secret).expect("32 random bytes");
+        let (settings, parts) =
+            Self::builder(crate::MemoryStore::new()).access_tokens(tokens).checked().expect("the defaults agree");
+        Self::start(settings, parts).expect("the defaults work")
+    }
+
+    pub(crate) fn start(settings: Settings, parts: Parts) -> Result<Self, ConfigError> {
+        let Parts { store, access_tokens, on_issue, clock } = parts;
+        let keys = access_tokens.seal()?;
+        let changes = store.changes(&clock, settings.max_staleness);
+        let trust = Arc::new(match changes {
+            Changes::OnlyHere => Trust::for_ever(settings.max_staleness),
+            Changes::Untold | Changes::Feed(_) => Trust::by_time(settings.max_staleness),
+        });
+        let limits = LoadLimits { timeout: settings.load_timeout, max_age: settings.max_age };
+        let capacity = settings.max_cached_sessions;
+        let cache =
+            Arc::new(SessionCache::new(Arc::clone(&store), clock.clone(), trust, settings.lives, limits, capacity));
+        let recorder = Arc::new(Recorder::default());
+        let (writer, commands) = mpsc::channel(8);
+        let interval = settings.activity_interval;
+        let task = Writer::new(Arc::clone(&recorder), Arc::clone(&store), clock.clone(), interval);
+        tokio::spawn(task.run(commands));
+        if let Changes::Feed(feed) = changes {
+            tokio::spawn(apply_changes(feed, Arc::downgrade(&cache)));
+        }
+        let known_tokens = TokenCache::new(capacity, settings.access_token_ttl.max(KEEP_FOREIGN_TOKENS));
+        Ok(Self(Arc::new(Inner { store, cache, keys, known_tokens, recorder, writer, clock, settings, on_issue })))
+    }
+
+    /// A user's live sessions, the newest activity first, this node's unwritten activity included. `current` is marked
+    /// as the one that asks and counts as active now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`].
+    pub async fn list(&self, user: &UserId, current: Option<SessionId>) -> Result<Vec<Session>, Error> {
+        let inner = &*self.0;
+        let loaded = inner.store.list(user).await?;
+        let now = inner.clock.tick();
+        let mut sessions: Vec<_> = loaded
+            .sessions
+            .into_iter()
+            .filter_map(|mut session| {
+                let seen = inner.cache.last_seen(session.id);
+                let deadlines = policy::Deadlines::of(&session, loaded.now, now, inner.settings.lives);
+                session.is_current = Some(session.id) == current;
+                let seen = if session.is_current { Some(now) } else { seen };
+                if policy::run_out(deadlines, seen, now, inner.settings.lives).is_some() {
+                    return None;
+                }
+                Some(inner.up_to_date(session, seen, now, loaded.now))
+            })
+            .collect();
+        sessions.sort_by_key(|session| (std::cmp::Reverse(session.last_activity_at), session.id));
+        Ok(sessions)
+    }
+
+    /// Writes down all activity that this node has seen and ends the background task. Call it after the server has
+    /// stopped serving; bound it with a timeout if the database may be away. Handles stay usable, but what they see
+    /// from here on is not recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] where the database could not be written: then up to one interval of activity is lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the flush goes on in the background.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        self.command(Command::Stop).await
+    }
+
+    /// Writes down all activity that this node has seen, now. For tests and for a health page; the background task
+    /// does this by itself every `activity_interval`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`]: nothing is lost, it is tried again after the next interval.
+    pub async fn flush_activity(&self) -> Result<(), Error> {
+        self.command(Command::Flush).await
+    }
+
+    async fn command(&self, command: fn(oneshot::Sender<Result<(), Error>>) -> Command) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        if self.0.writer.send(command(reply)).await.is_err() {
+            return Ok(()); // Stopped before: it has flushed.
+        }
+        answer.await.map_err(|cause| Error::unavailable("recording activity", cause))?
+    }
+
+    /// How this node is doing, for a health page. Asks nobody.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let inner = &*self.0;
+        Health { cached_sessions: inner.cache.len(), queued_activity: inner.recorder.len() }
+    }
+
+    /// Runs a write to its end even if the caller goes away, and answers within `ANSWER_WITHIN` either way.
+    async fn detached<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let task = tokio::spawn(work);
+        match tokio::time::timeout(ANSWER_WITHIN, task).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(panicked)) => Err(Error::unavailable(doing, panicked)),
+            Err(late) => Err(Error::unavailable(doing, late)),
+        }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
+    pub(crate) const fn from_inner(inner: Arc<Inner>) -> Self {
+        Self(inner)
+    }
+
+    pub(crate) fn tick(&self) -> Tick {
+        self.0.clock.tick()
+    }
+}
+
+impl Inner {
+    /// A session as it stands at `now` (`database_now` on the database's clock), with what this node has seen since
+    /// the row was read.
+    fn up_to_date(
+        &self,
+        mut session: Session,
+        seen: Option<Tick>,
+        now: Tick,
+        database_now: time::OffsetDateTime,
+    ) -> Session {
+        if let Some(seen) = seen {
+            session.last_activity_at = session.last_activity_at.max(database_now - now.since(seen));
+        }
+        session.expires_at = policy::expires_at(&session, self.settings.lives);
+        session
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("store", &self.0.store)
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
+    }
+}
+
+/// How a node is doing.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Health {
+    /// Sessions kept in memory, about.
+    pub cached_sessions: u64,
+    /// Sessions whose activity waits to be written.
+    pub queued_activity: usize,
+}
+
+/// Applies what the store tells, in order. Ends with the cache or with the feed.
+async fn apply_changes(mut feed: ChangeFeed, cache: std::sync::Weak<SessionCache>) {
+    while let Some(change) = feed.0.recv().await {
+        let Some(cache) = cache.upgrade() else { return };
+        cache.apply(&change);
+    }
+}
+
+/// Every answer comes within 4 s; this leaves room for the rest of the request.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_millis(3_500);
+/// A token of another issuer lives as long as that one says; checking it again every so often costs little.
+const KEEP_FOREIGN_TOKENS: Duration = Duration::from_secs(15 * 60);

@@ -1,0 +1,214 @@
+//! A sign-in: one row, one token.
+
+use std::{fmt, net::IpAddr, pin::Pin, time::Duration};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::Sessions;
+use crate::{
+    clock::jittered,
+    device,
+    error::{BoxError, Error, ErrorKind},
+    policy,
+    session::{Session, SessionId, UserId},
+    store::NewSession,
+    token::NewToken,
+};
+
+/// What is known of somebody whose password (or passkey, or code) the application has just checked.
+///
+/// ```
+/// # use axum_device_sessions::{Sessions, SignIn, SignedIn, Error};
+/// # #[derive(serde::Serialize)] struct Roles { roles: Vec<String> }
+/// # async fn f(sessions: Sessions, roles: Roles) -> Result<SignedIn, Error> {
+/// sessions.sign_in(SignIn::new("ahmed").claims(&roles)).await
+/// # }
+/// ```
+#[must_use = "nobody is signed in before `Sessions::sign_in`"]
+pub struct SignIn {
+    user_id: UserId,
+    user_agent: Option<String>,
+    ip_address: Option<IpAddr>,
+    claims: Result<Map<String, Value>, Error>,
+    metadata: Result<Option<Value>, Error>,
+}
+
+impl SignIn {
+    /// Signs in this user: 1 to [`UserId::MAX_LEN`] bytes.
+    pub fn new(user: impl Into<UserId>) -> Self {
+        Self { user_id: user.into(), user_agent: None, ip_address: None, claims: Ok(Map::new()), metadata: Ok(None) }
+    }
+
+    /// The application's own claims in the access token, read by `Claims<T>`: anything that serialises to a JSON
+    /// object. They are readable by whoever holds the token, and as old as the token is; see
+    /// [`on_issue`](crate::SessionsBuilder::on_issue) for what must be fresh.
+    pub fn claims(self, claims: &impl Serialize) -> Self {
+        Self { claims: object(claims, "claims must serialise to a JSON object"), ..self }
+    }
+
+    /// The application's own data in the session's row, read by [`CurrentSession::metadata`]
+    /// (crate::CurrentSession::metadata). It never leaves the server.
+    pub fn metadata(self, metadata: &impl Serialize) -> Self {
+        let metadata = serde_json::to_value(metadata)
+            .map(Some)
+            .map_err(|cause| Error::because(ErrorKind::InvalidInput, "metadata cannot be serialised", cause));
+        Self { metadata, ..self }
+    }
+
+    pub(crate) fn from(self, user_agent: Option<String>, ip_address: Option<IpAddr>) -> Self {
+        Self { user_agent, ip_address, ..self }
+    }
+}
+
+/// Claims are the application's, and may be personal.
+impl fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignIn").field("user_id", &self.user_id).finish_non_exhaustive()
+    }
+}
+
+fn object(claims: &impl Serialize, doing: &'static str) -> Result<Map<String, Value>, Error> {
+    match serde_json::to_value(claims) {
+        Ok(Value::Object(claims)) => Ok(claims),
+        Ok(_) => Err(Error::new(ErrorKind::InvalidInput, doing)),
+        Err(cause) => Err(Error::because(ErrorKind::InvalidInput, doing, cause)),
+    }
+}
+
+/// The token that [`on_issue`](crate::SessionsBuilder::on_issue) is asked about.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Issuing {
+    user_id: UserId,
+    session_id: SessionId,
+}
+
+impl Issuing {
+    /// Whose it will be.
+    #[must_use]
+    pub const fn user_id(&self) -> &UserId {
+        &self.user_id
+    }
+
+    /// The session that it will name.
+    #[must_use]
+    pub const fn session_id(&self) -> SessionId {
+        self.session_id
+    }
+}
+
+/// The application's answer to "may this token be issued?".
+#[derive(Debug)]
+pub struct Issue(Option<Map<String, Value>>);
+
+impl Issue {
+    /// Yes, with no further claims.
+    #[must_use]
+    pub fn allow() -> Self {
+        Self(Some(Map::new()))
+    }
+
+    /// Yes, with these claims: anything that serialises to a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] where it does not.
+    pub fn with_claims(claims: &impl Serialize) -> Result<Self, Error> {
+        object(claims, "claims must serialise to a JSON object").map(|claims| Self(Some(claims)))
+    }
+
+    /// No: the account is disabled.
+    #[must_use]
+    pub const fn refuse() -> Self {
+        Self(None)
+    }
+}
+
+pub(crate) type OnIssue =
+    Box<dyn Fn(Issuing) -> Pin<Box<dyn Future<Output = Result<Issue, BoxError>> + Send>> + Send + Sync>;
+
+/// Somebody is signed in. Return it from the login handler: it is the token response of RFC 6749 §5.1
+/// (`access_token`, `token_type`, `expires_in`) with the `session` beside it, not to be stored by any cache.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct SignedIn {
+    /// The session.
+    pub session: Session,
+    /// The access token: a credential. Send it, keep it nowhere.
+    pub access_token: String,
+    /// How long the access token is valid.
+    pub expires_in: Duration,
+}
+
+impl fmt::Debug for SignedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedIn").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl Sessions {
+    /// Signs somebody in: adds the session's row and issues its access token. The application has checked who it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a user id or claims that cannot be used, [`ErrorKind::CannotSign`] without a
+    /// signing key, [`ErrorKind::Refused`] where `on_issue` refused, [`ErrorKind::Unavailable`] where the database or
+    /// `on_issue` could not be asked. None of them leaves a session that somebody holds a token of.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the row may or may not have been added; nobody then holds its token.
+    pub async fn sign_in(&self, sign_in: SignIn) -> Result<SignedIn, Error> {
+        let SignIn { user_id, user_agent, ip_address, claims, metadata } = sign_in;
+        let (mut claims, metadata) = (claims?, metadata?);
+        if user_id.as_str().is_empty() || user_id.as_str().len() > UserId::MAX_LEN || user_id.as_str().contains('\0') {
+            return Err(Error::new(ErrorKind::InvalidInput, "a user id has 1 to 255 bytes and no NUL"));
+        }
+        let id = SessionId::new();
+        self.ask_to_issue(&user_id, id, &mut claims).await?;
+        let settings = &self.0.settings;
+        let expires_in = jittered(settings.access_token_ttl, 20).min(settings.absolute_lifetime);
+        // Before the row: claims that cannot be signed leave nothing behind.
+        let access_token = self.0.keys.sign(&NewToken {
+            session_id: id,
+            user_id: &user_id,
+            issued_at: self.0.clock.wall(),
+            lifetime: expires_in,
+            custom: Some(&claims),
+        })?;
+        let new = NewSession {
+            id,
+            device: device::describe(user_agent.as_deref()),
+            user_id,
+            user_agent,
+            ip_address,
+            absolute_lifetime: settings.absolute_lifetime,
+            metadata,
+        };
+        let store = std::sync::Arc::clone(&self.0.store);
+        let mut session = self.detached(SIGNING_IN, async move { store.create(new).await }).await?;
+        session.is_current = true;
+        session.expires_at = policy::expires_at(&session, settings.lives);
+        Ok(SignedIn { session, access_token, expires_in })
+    }
+
+    async fn ask_to_issue(
+        &self,
+        user_id: &UserId,
+        session_id: SessionId,
+        claims: &mut Map<String, Value>,
+    ) -> Result<(), Error> {
+        let Some(on_issue) = &self.0.on_issue else { return Ok(()) };
+        let asked = on_issue(Issuing { user_id: user_id.clone(), session_id });
+        let answer = tokio::time::timeout(super::ANSWER_WITHIN, asked)
+            .await
+            .map_err(|late| Error::unavailable("asking on_issue", late))?
+            .map_err(|cause| Error::unavailable("asking on_issue", cause))?;
+        let fresh = answer.0.ok_or_else(|| Error::new(ErrorKind::Refused, "on_issue refused the user"))?;
+        claims.extend(fresh);
+        Ok(())
+    }
+}
+
+const SIGNING_IN: &str = "adding a session";

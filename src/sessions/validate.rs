@@ -1,0 +1,263 @@
+//! The request path between HTTP and the store: token → session → judge → touch. Synchronous on a hit.
+
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use super::{ANSWER_WITHIN, CurrentSession, Inner, Sessions};
+use crate::{
+    cache::{Known, Reading, State},
+    clock::Tick,
+    error::Error,
+    policy,
+    session::{EndReason, SessionId, UserId},
+    token::{TokenRefusal, TokenUse, VerifiedToken},
+};
+
+/// What is known of the request's credential. A refusal is an answer; only `Unavailable` means "could not find out".
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    /// No credential was sent.
+    Anonymous,
+    Live(CurrentSession),
+    Refused(Refused),
+    Unavailable,
+}
+
+/// A credential that was looked at and does not hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) why: Refusal,
+    /// The session that a validly signed token named.
+    pub(crate) named: Option<(SessionId, UserId)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Not a token of ours, or of a session that does not exist.
+    InvalidToken,
+    /// Right in everything but its age.
+    TokenExpired,
+    /// Its session has ended.
+    SessionEnded(EndReason),
+    /// Two credentials of different sessions: whom to believe?
+    TwoCredentials,
+}
+
+/// A token that verified, and the state of the session that it names.
+pub(crate) struct KnownToken {
+    pub(crate) user_id: UserId,
+    usage: TokenUse,
+    /// From here on it has expired, leeway included: worked out from `exp` when it was verified, so that a step of the
+    /// wall clock neither revives it nor kills it.
+    expires: Tick,
+    /// The whole payload as JSON, where it holds more than this crate's own claims.
+    pub(crate) claims: Option<Box<str>>,
+    pub(crate) state: Arc<State>,
+    /// Whose it is: a request may pass the layers of several `Sessions`.
+    pub(crate) home: Weak<Inner>,
+}
+
+impl KnownToken {
+    #[cfg(any(test, feature = "test-util"))]
+    pub(super) fn fake(user_id: UserId, state: Arc<State>) -> Self {
+        Self {
+            user_id,
+            usage: TokenUse::Access,
+            expires: Tick::from_nanos(u64::MAX),
+            claims: None,
+            state,
+            home: Weak::new(),
+        }
+    }
+
+    pub(crate) fn named(&self) -> (SessionId, UserId) {
+        (self.state.id(), self.user_id.clone())
+    }
+}
+
+/// Claims are the application's, and may be personal.
+impl fmt::Debug for KnownToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KnownToken")
+            .field("session", &self.state.id())
+            .field("user", &self.user_id)
+            .field("usage", &self.usage)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A verdict, or what must be read before there can be one.
+pub(crate) enum Validation {
+    Done(Verdict),
+    Read(PendingRead),
+}
+
+/// A verified token whose session has to be read.
+pub(crate) struct PendingRead {
+    sessions: Sessions,
+    token: Arc<KnownToken>,
+    strict: bool,
+    ip_address: Option<IpAddr>,
+    touch: bool,
+}
+
+/// How a request wants to be validated.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mode {
+    /// Only a read begun after the request will do.
+    pub(crate) strict: bool,
+    /// Whether it counts as activity.
+    pub(crate) touch: bool,
+}
+
+impl Sessions {
+    /// Judges one token. `ip_address` is where the request comes from, if that is known.
+    pub(crate) fn validate(
+        &self,
+        token: &str,
+        usage: TokenUse,
+        mode: Mode,
+        ip_address: impl FnOnce() -> Option<IpAddr>,
+    ) -> Validation {
+        let now = self.0.clock.tick();
+        let token = match self.identify(token, usage, now) {
+            Ok(token) => token,
+            Err(refused) => return Validation::Done(Verdict::Refused(refused)),
+        };
+        if !mode.strict {
+            if let Some(verdict) = self.judge_cached(&token, now) {
+                if mode.touch && matches!(verdict, Verdict::Live(_)) {
+                    self.0.recorder.touch(token.state.seen(), now, ip_address);
+                }
+                return Validation::Done(verdict);
+            }
+        }
+        Validation::Read(PendingRead {
+            sessions: self.clone(),
+            token,
+            strict: mode.strict,
+            ip_address: ip_address(),
+            touch: mode.touch,
+        })
+    }
+
+    /// The session that a token names, if its signature and its claims are right. No database, no session check.
+    pub(crate) fn identify(&self, token: &str, usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Refused> {
+        let known = match self.0.known_tokens.get(token) {
+            Some(known) if known.usage == usage => known,
+            _ => self.verify(token, usage, now)?,
+        };
+        if known.expires <= now {
+            return Err(Refused { why: Refusal::TokenExpired, named: Some(known.named()) });
+        }
+        Ok(known)
+    }
+
+    fn verify(&self, token: &str, usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Refused> {
+        match self.0.keys.verify(token, usage, self.0.clock.wall()) {
+            Ok(VerifiedToken { session_id, user_id, expires_in, claims }) => {
+                let state = self.0.cache.state(session_id);
+                let expires = now.after(expires_in);
+                let home = Arc::downgrade(&self.0);
+                let known = Arc::new(KnownToken { user_id, usage, expires, claims, state, home });
+                self.0.known_tokens.insert(token, Arc::clone(&known));
+                Ok(known)
+            }
+            Err(TokenRefusal::Expired { session_id, user_id }) => {
+                Err(Refused { why: Refusal::TokenExpired, named: Some((session_id, user_id)) })
+            }
+            Err(TokenRefusal::Invalid(why)) => {
+                tracing::debug!(why, "token refused");
+                Err(Refused { why: Refusal::InvalidToken, named: None })
+            }
+        }
+    }
+
+    /// The verdict, if what is in memory is enough for one.
+    fn judge_cached(&self, token: &Arc<KnownToken>, now: Tick) -> Option<Verdict> {
+        if let Some(ended) = token.state.ended() {
+            return Some(Verdict::Refused(ended_refusal(token, &ended.reason)));
+        }
+        let reading = self.0.cache.believed(&token.state, now)?;
+        self.judge(token, reading, now)
+    }
+
+    /// `None`: it looks idle, but the row is too old to say so; another node may have seen it since.
+    fn judge(&self, token: &Arc<KnownToken>, reading: Arc<Reading>, now: Tick) -> Option<Verdict> {
+        // Again, and after the reading was taken: an end that came in between must not be overlooked.
+        if let Some(ended) = token.state.ended() {
+            return Some(Verdict::Refused(ended_refusal(token, &ended.reason)));
+        }
+        let (session, deadlines) = match &reading.known {
+            Known::Row { session, deadlines } if session.user_id == token.user_id => (session, *deadlines),
+            Known::Row { .. } | Known::Missing => {
+                let why = Refusal::InvalidToken;
+                return Some(Verdict::Refused(Refused { why, named: Some(token.named()) }));
+            }
+        };
+        if let Some(ended) = &session.ended {
+            return Some(Verdict::Refused(ended_refusal(token, &ended.reason)));
+        }
+        match policy::run_out(deadlines, token.state.seen().at(), now, self.0.settings.lives) {
+            Some(EndReason::Idle) if now.since(reading.started) >= FRESH => None,
+            Some(reason) => Some(Verdict::Refused(ended_refusal(token, &reason))),
+            None => Some(Verdict::Live(CurrentSession::new(Arc::clone(token), reading))),
+        }
+    }
+}
+
+/// An idle verdict needs a row read no longer ago than this.
+const FRESH: Duration = Duration::from_secs(1);
+
+fn ended_refusal(token: &KnownToken, reason: &EndReason) -> Refused {
+    Refused { why: Refusal::SessionEnded(reason.clone()), named: Some(token.named()) }
+}
+
+impl PendingRead {
+    /// Reads, judges, touches.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the read goes on for whoever else waits for it.
+    pub(crate) async fn finish(self) -> Verdict {
+        let Self { sessions, token, strict, ip_address, touch } = self;
+        let verdict = match sessions.read_and_judge(&token, strict).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, session = %token.state.id(), "not validated");
+                Verdict::Unavailable
+            }
+        };
+        // A user who was refused for our database's sake was active all the same.
+        if touch && matches!(verdict, Verdict::Live(_) | Verdict::Unavailable) {
+            sessions.0.recorder.touch(token.state.seen(), sessions.0.clock.tick(), || ip_address);
+        }
+        verdict
+    }
+}
+
+impl Sessions {
+    async fn read_and_judge(&self, token: &Arc<KnownToken>, strict: bool) -> Result<Verdict, Arc<Error>> {
+        let judged = async {
+            let reading = self.0.cache.read(&token.state, strict).await?;
+            if let Some(verdict) = self.judge(token, reading, self.0.clock.tick()) {
+                return Ok(verdict);
+            }
+            // Idle by a reading that we joined late: one more, begun now, decides.
+            let reading = self.0.cache.read(&token.state, true).await?;
+            let now = reading.started;
+            self.judge(token, reading, now).ok_or_else(|| unread("a session could not be read freshly"))
+        };
+        tokio::time::timeout(ANSWER_WITHIN, judged)
+            .await
+            .unwrap_or_else(|late| Err(Arc::new(Error::unavailable("reading a session", late))))
+    }
+}
+
+fn unread(doing: &'static str) -> Arc<Error> {
+    Arc::new(Error::new(crate::ErrorKind::Unavailable, doing))
+}

@@ -1,0 +1,165 @@
+//! Sessions in a map: for tests, examples and a first try. Nothing survives the process.
+
+use std::{
+    collections::HashMap,
+    future::ready,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    Activity, Changes, EndOutcome, EndRequest, EndTarget, Loaded, NewSession, SessionStore, StoreFuture, sealed,
+};
+use crate::{
+    clock::Clock,
+    error::{Error, ErrorKind},
+    session::{Ended, Session, SessionId, UserId},
+};
+
+/// A store in this process's memory, with the same contract as `PostgresStore` but for durability and other nodes.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    clock: Clock,
+    rows: Mutex<HashMap<SessionId, Session>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty store on a test's clock. Give the same clock to the builder.
+    #[cfg(any(test, feature = "test-util"))]
+    #[must_use]
+    pub fn with_clock(clock: Clock) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
+    /// A panic elsewhere cannot leave a half-written row: each change below is one assignment.
+    fn rows(&self) -> MutexGuard<'_, HashMap<SessionId, Session>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(&self, new: NewSession) -> Result<Session, Error> {
+        let now = self.clock.wall();
+        let absolute = now + new.absolute_lifetime;
+        let session = Session {
+            id: new.id,
+            user_id: new.user_id,
+            device: new.device,
+            ip_address: new.ip_address,
+            location: None,
+            country_code: None,
+            created_at: now,
+            last_activity_at: now,
+            expires_at: absolute,
+            absolute_expires_at: absolute,
+            is_current: false,
+            metadata: new.metadata,
+            ended: None,
+        };
+        let mut rows = self.rows();
+        if rows.contains_key(&session.id) {
+            return Err(Error::new(ErrorKind::InvalidInput, "a session of this id exists"));
+        }
+        rows.insert(session.id, session.clone());
+        Ok(session)
+    }
+
+    fn end_rows(&self, request: EndRequest) -> EndOutcome {
+        let now = self.clock.wall();
+        let mut rows = self.rows();
+        let is_live = |session: &Session| session.ended.is_none() && session.absolute_expires_at > now;
+        let (user, caller, keep) = match request.target {
+            EndTarget::One { id, user } => {
+                return match rows.get_mut(&id) {
+                    Some(row) if user.is_none_or(|user| user == row.user_id) => match &row.ended {
+                        Some(ended) => EndOutcome::AlreadyEnded(ended.clone()),
+                        None => {
+                            let ended = Ended::new(now, request.reason, request.by);
+                            row.ended = Some(ended.clone());
+                            EndOutcome::Ended(vec![(id, ended)])
+                        }
+                    },
+                    _ => EndOutcome::NotFound,
+                };
+            }
+            EndTarget::Others { user, keep } => (user, Some(keep), Some(keep)),
+            EndTarget::All { user, caller } => (user, caller, None),
+        };
+        if let Some(caller) = caller {
+            match rows.get(&caller) {
+                Some(row) if row.user_id == user && is_live(row) => {}
+                other => return EndOutcome::CallerEnded(other.and_then(|row| row.ended.clone())),
+            }
+        }
+        let ended = Ended::new(now, request.reason, request.by);
+        let mut done = Vec::new();
+        for row in rows.values_mut() {
+            if row.user_id == user && row.ended.is_none() && Some(row.id) != keep {
+                row.ended = Some(ended.clone());
+                done.push((row.id, ended.clone()));
+            }
+        }
+        EndOutcome::Ended(done)
+    }
+
+    fn move_forward(&self, batch: &[Activity]) {
+        let now = self.clock.wall();
+        let mut rows = self.rows();
+        for seen in batch {
+            let at = now - seen.age;
+            match rows.get_mut(&seen.id) {
+                Some(row) if row.ended.is_none() && row.last_activity_at < at => {
+                    row.last_activity_at = at;
+                    row.ip_address = seen.ip_address.or(row.ip_address);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn read(&self, wanted: impl Fn(&Session) -> bool) -> Loaded {
+        let sessions = self.rows().values().filter(|row| wanted(row)).cloned().collect();
+        Loaded { sessions, now: self.clock.wall() }
+    }
+}
+
+impl sealed::Sealed for MemoryStore {}
+
+impl SessionStore for MemoryStore {
+    fn check(&self) -> StoreFuture<'_, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn create(&self, new: NewSession) -> StoreFuture<'_, Session> {
+        Box::pin(ready(self.insert(new)))
+    }
+
+    fn load<'a>(&'a self, ids: &'a [SessionId]) -> StoreFuture<'a, Loaded> {
+        let rows = self.rows();
+        let sessions = ids.iter().filter_map(|id| rows.get(id)).cloned().collect();
+        Box::pin(ready(Ok(Loaded { sessions, now: self.clock.wall() })))
+    }
+
+    fn list<'a>(&'a self, user: &'a UserId) -> StoreFuture<'a, Loaded> {
+        let now = self.clock.wall();
+        let live = |row: &Session| row.user_id == *user && row.ended.is_none() && row.absolute_expires_at > now;
+        Box::pin(ready(Ok(self.read(live))))
+    }
+
+    fn end(&self, request: EndRequest) -> StoreFuture<'_, EndOutcome> {
+        Box::pin(ready(Ok(self.end_rows(request))))
+    }
+
+    fn record_activity(&self, batch: Vec<Activity>) -> StoreFuture<'_, Vec<SessionId>> {
+        self.move_forward(&batch);
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn changes(&self, _clock: &Clock, _max_staleness: Duration) -> Changes {
+        Changes::OnlyHere
+    }
+}

@@ -1,0 +1,192 @@
+//! Where sessions are kept. One contract (`tests/store_contract.rs`), two implementations.
+
+mod memory;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
+
+use std::{fmt::Debug, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+
+use time::OffsetDateTime;
+
+pub use self::memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use self::postgres::{MIGRATIONS, Migration, PostgresStore};
+use crate::{
+    clock::{Clock, Tick},
+    error::Error,
+    session::{Device, EndReason, Ended, Session, SessionId, UserId},
+};
+
+/// What a store method returns. Boxed, so that [`SessionStore`] is object-safe and `Sessions` needs no type parameter;
+/// every one of them is a round trip to a database, beside which the box is nothing.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// Keeps the rows of sessions.
+///
+/// Sealed: the crate brings [`MemoryStore`] and `PostgresStore`, and methods will be added.
+///
+/// Every implementation promises:
+/// * An end is for ever: nothing changes `ended` once it is set, nothing brings a row back.
+/// * Times are the store's own clock's.
+/// * Each method answers or fails within a bounded time; `ErrorKind::Unavailable` means that nothing was learnt. A
+///   write whose answer was lost may or may not have happened, and may be repeated.
+/// * Dropping a returned future leaves nothing open: no transaction, no lock, no busy connection.
+pub trait SessionStore: Debug + Send + Sync + sealed::Sealed + 'static {
+    /// Whether the schema is there and of the version that this crate needs. Changes nothing.
+    fn check(&self) -> StoreFuture<'_, ()>;
+
+    /// Adds a row. An id that exists is an error, never an overwrite.
+    fn create(&self, new: NewSession) -> StoreFuture<'_, Session>;
+
+    /// The rows of these ids that exist, ended ones too, in no order.
+    fn load<'a>(&'a self, ids: &'a [SessionId]) -> StoreFuture<'a, Loaded>;
+
+    /// A user's rows that have not ended and whose absolute lifetime is not over, in no order.
+    fn list<'a>(&'a self, user: &'a UserId) -> StoreFuture<'a, Loaded>;
+
+    /// Ends sessions: durable when it returns.
+    fn end(&self, request: EndRequest) -> StoreFuture<'_, EndOutcome>;
+
+    /// Moves last activity forward, never back, on live rows only; never waits for a locked row. Returns the ids that
+    /// are live but could not be written now.
+    fn record_activity(&self, batch: Vec<Activity>) -> StoreFuture<'_, Vec<SessionId>>;
+
+    /// Starts telling what others change (see [`Changes`]). Called once, by `build()`.
+    fn changes(&self, clock: &Clock, max_staleness: Duration) -> Changes;
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+/// A row to be added. Times are filled in by the store's clock.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NewSession {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// What it runs on.
+    pub device: Device,
+    /// The User-Agent as sent, bounded; kept so that a better reading of it can be made later.
+    pub user_agent: Option<String>,
+    /// Where the sign-in came from.
+    pub ip_address: Option<IpAddr>,
+    /// How long it may live at most.
+    pub absolute_lifetime: Duration,
+    /// The application's own data.
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// Rows and the time at which the store read them, by its own clock.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The rows.
+    pub sessions: Vec<Session>,
+    /// The store's time when it read them.
+    pub now: OffsetDateTime,
+}
+
+/// Which sessions to end, why and on whose word.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndRequest {
+    /// Which.
+    pub target: EndTarget,
+    /// Why.
+    pub reason: EndReason,
+    /// On whose word: the id of the session that asks, or a name the application gives.
+    pub by: Option<String>,
+}
+
+/// Which sessions to end.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum EndTarget {
+    /// One session; of this user only, if one is given.
+    One {
+        /// Which.
+        id: SessionId,
+        /// Another user's counts as not found.
+        user: Option<UserId>,
+    },
+    /// All live sessions of a user but the one that asks, which must itself be live.
+    Others {
+        /// Whose.
+        user: UserId,
+        /// The one that asks and stays.
+        keep: SessionId,
+    },
+    /// All live sessions of a user.
+    All {
+        /// Whose.
+        user: UserId,
+        /// The session that asks, which must itself be live; `None` when the application does.
+        caller: Option<SessionId>,
+    },
+}
+
+/// What an [`EndRequest`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndOutcome {
+    /// These were ended by this request (none is fine for a request that names no single session).
+    Ended(Vec<(SessionId, Ended)>),
+    /// The one named had ended before; this is how.
+    AlreadyEnded(Ended),
+    /// The one named does not exist, or is another user's.
+    NotFound,
+    /// The session that asked had ended (`Some`) or does not exist, so nothing was done.
+    CallerEnded(Option<Ended>),
+}
+
+/// A session that was seen. An age and not a time, so that the clocks of nodes do not matter.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Activity {
+    /// Which session.
+    pub id: SessionId,
+    /// How long ago, at the time of the call.
+    pub age: Duration,
+    /// From where; `None` leaves what is known.
+    pub ip_address: Option<IpAddr>,
+}
+
+/// How a store tells what others change.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Changes {
+    /// Nobody else can change anything: this process is the only writer.
+    OnlyHere,
+    /// The store cannot tell. Whatever was read is believed for `max_staleness` and then read again.
+    Untold,
+    /// A feed, applied in order by one task.
+    Feed(ChangeFeed),
+}
+
+/// The receiving end of a feed of changes. Opaque.
+pub struct ChangeFeed(pub(crate) tokio::sync::mpsc::Receiver<Change>);
+
+impl Debug for ChangeFeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChangeFeed").finish_non_exhaustive()
+    }
+}
+
+/// What a feed says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only Postgres has a feed"))]
+pub(crate) enum Change {
+    /// A new connection listens: what was read before it does not count under it.
+    Connected,
+    /// Everything committed before this instant has been told.
+    ToldUpTo(Tick),
+    /// This session changed.
+    Session(SessionId),
+    /// Anything may have changed.
+    Everything,
+    /// Nothing is told any more, for this reason.
+    Lost(Arc<str>),
+}

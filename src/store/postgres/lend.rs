@@ -1,0 +1,161 @@
+//! Borrowing a connection so that nothing is ever left behind on it.
+//!
+//! A connection goes back to the pool only after its work is known to be done. On an error, a timeout or a dropped
+//! future it is closed instead: the next borrower must neither wait behind an orphaned query nor stand in somebody
+//! else's transaction (deadpool's recycling checks for neither).
+
+use std::{ops::Deref, sync::Arc, time::Duration};
+
+use deadpool_postgres::{Object, Pool, Timeouts};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_postgres::{
+    Row,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+use crate::error::{ConfigError, Error, ErrorKind};
+
+#[derive(Debug)]
+pub(super) struct Lender {
+    pool: Pool,
+    /// Writes may wait for row locks; half of the pool is never theirs.
+    writes: Arc<Semaphore>,
+}
+
+impl Lender {
+    pub(super) fn new(pool: Pool) -> Result<Self, ConfigError> {
+        let size = pool.status().max_size;
+        if size < 2 {
+            return Err(ConfigError::new(
+                "the pool needs at least two connections: writes use half of them and must leave one for reads",
+            ));
+        }
+        Ok(Self { pool, writes: Arc::new(Semaphore::new(size / 2)) })
+    }
+
+    /// A connection, for statements outside of a transaction.
+    pub(super) async fn borrow(&self, doing: &'static str) -> Result<Lent, Error> {
+        let client = self.pool.timeout_get(&POOL_TIMEOUTS).await.map_err(|cause| Error::unavailable(doing, cause))?;
+        Ok(Lent(Some(client)))
+    }
+
+    /// A transaction whose commit is on disk when it returns, whatever the role's defaults are.
+    pub(super) async fn begin(&self, doing: &'static str) -> Result<Write, Error> {
+        self.begin_with(doing, BEGIN_DURABLE).await
+    }
+
+    /// A transaction whose commit a crash of the server may forget: for activity alone.
+    pub(super) async fn begin_lazily_durable(&self, doing: &'static str) -> Result<Write, Error> {
+        self.begin_with(doing, BEGIN_LAZY).await
+    }
+
+    async fn begin_with(&self, doing: &'static str, begin: &'static str) -> Result<Write, Error> {
+        let permit = timeout(WAIT, Arc::clone(&self.writes).acquire_owned())
+            .await
+            .map_err(|cause| Error::unavailable(doing, cause))?
+            .map_err(|cause| Error::unavailable(doing, cause))?;
+        let client = self.borrow(doing).await?;
+        let write = Write { client, doing, patience: ANSWER, _permit: permit };
+        write.within(write.client.batch_execute(begin)).await?;
+        Ok(write)
+    }
+}
+
+/// A borrowed connection. Dropped before [`Lent::give_back`], it is closed.
+#[derive(Debug)]
+pub(super) struct Lent(Option<Object>);
+
+impl Lent {
+    /// The work is done and the connection is clean.
+    pub(super) fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Deref for Lent {
+    type Target = tokio_postgres::Client;
+
+    #[expect(clippy::expect_used, reason = "only `give_back` and `drop` take it, and both consume")]
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().expect("present until given back")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Object::take(client));
+        }
+    }
+}
+
+/// An open transaction. Dropped before [`Write::commit`], its connection is closed and the server rolls back.
+#[derive(Debug)]
+pub(super) struct Write {
+    client: Lent,
+    doing: &'static str,
+    patience: Duration,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Write {
+    /// Waits for answers as long as a migration may take.
+    pub(super) fn patient(self) -> Self {
+        Self { patience: Duration::from_secs(60), ..self }
+    }
+
+    pub(super) async fn query(&self, sql: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Error> {
+        self.within(self.client.query_typed(sql, parameters)).await
+    }
+
+    pub(super) async fn batch(&self, sql: &str) -> Result<(), Error> {
+        self.within(self.client.batch_execute(sql)).await
+    }
+
+    /// Reached only if every statement succeeded: COMMIT of a failed transaction answers with success and rolls back.
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        self.within(self.client.batch_execute("COMMIT")).await?;
+        self.client.give_back();
+        Ok(())
+    }
+
+    /// The server's own timeouts come first where it still answers; this one is for where it does not.
+    async fn within<T>(&self, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Error> {
+        timeout(self.patience, work)
+            .await
+            .map_err(|cause| Error::unavailable(self.doing, cause))?
+            .map_err(|cause| failed(self.doing, cause))
+    }
+}
+
+/// What a driver error means. A schema that is not there is the operator's to mend; all else may pass.
+pub(super) fn failed(doing: &'static str, cause: tokio_postgres::Error) -> Error {
+    let kind = match cause.code() {
+        Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME | &SqlState::UNDEFINED_COLUMN) => {
+            ErrorKind::Schema
+        }
+        Some(&SqlState::UNIQUE_VIOLATION | &SqlState::CHECK_VIOLATION | &SqlState::UNTRANSLATABLE_CHARACTER) => {
+            ErrorKind::InvalidInput
+        }
+        _ => ErrorKind::Unavailable,
+    };
+    Error::because(kind, doing, cause)
+}
+
+/// A busy pool is told to the client within a second: waiting longer helps nobody who is behind it.
+const WAIT: Duration = Duration::from_secs(1);
+const POOL_TIMEOUTS: Timeouts =
+    Timeouts { wait: Some(WAIT), create: Some(Duration::from_secs(2)), recycle: Some(Duration::from_secs(1)) };
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// A role's defaults must not matter: REPEATABLE READ would take its snapshot before the lock is held.
+const BEGIN_DURABLE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+    SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '2s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '5s'";
+const BEGIN_LAZY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+    SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '2s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '5s'";

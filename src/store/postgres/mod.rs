@@ -1,0 +1,315 @@
+//! Sessions in Postgres, through a deadpool pool.
+//!
+//! Every query is an unnamed one (`query_typed`, one round trip, built-in types only), so it works behind a pooler in
+//! transaction mode. Every write is an `INSERT`, or an `UPDATE .. WHERE ended_at IS NULL`: nothing is upserted.
+
+mod lend;
+mod migrate;
+mod row;
+mod sql;
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::{
+    Config, NoTls,
+    types::{ToSql, Type},
+};
+
+pub use self::migrate::{MIGRATIONS, Migration};
+use self::{
+    lend::{Lender, Write},
+    sql::Sql,
+};
+use super::{
+    Activity, Changes, EndOutcome, EndRequest, EndTarget, Loaded, NewSession, SessionStore, StoreFuture, sealed,
+};
+use crate::{
+    clock::Clock,
+    error::{ConfigError, Error, ErrorKind},
+    session::{Session, SessionId, UserId},
+};
+
+/// Keeps sessions in Postgres 13 or later.
+///
+/// The connections must reach the one writable primary: a read replica answers with the past, and a session that was
+/// signed out would be let in.
+#[derive(Debug)]
+pub struct PostgresStore {
+    lender: Lender,
+    sql: Sql,
+}
+
+impl PostgresStore {
+    /// Connects to a database by URL (`postgres://user:password@host/database`) or by key-value string, with a pool
+    /// of ten connections. Tries one connection, so that a wrong address is found here and not at the first request.
+    ///
+    /// Sets what the URL leaves open: `keepalives_idle` 10 s and `tcp_user_timeout` 10 s (a dead network is found only
+    /// by the first when idle and only by the second while a query runs), `connect_timeout` 2 s, `application_name`,
+    /// `target_session_attrs=read-write` (a standby is refused).
+    ///
+    /// Speaks plain TCP or a Unix socket. For TLS build the pool yourself and use [`PostgresStore::from_pool`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] where the URL cannot be read or the database cannot be reached.
+    pub async fn connect(url: &str) -> Result<Self, ConfigError> {
+        let mut config: Config = url.parse().map_err(|cause: tokio_postgres::Error| {
+            // The cause names the option, never its value; the URL itself may hold a password.
+            ConfigError::because("the database URL cannot be read: see its source() for the option at fault", cause)
+        })?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(2));
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(Duration::from_secs(10));
+        }
+        if config.get_keepalives_idle() == tokio_postgres_default_keepalive() {
+            config.keepalives_idle(Duration::from_secs(10));
+            config.keepalives_interval(Duration::from_secs(3)).keepalives_retries(3);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("axum-device-sessions");
+        }
+        config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = Pool::builder(manager)
+            .max_size(10)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|cause| ConfigError::because("the connection pool cannot be built", cause))?;
+        let store = Self::from_pool(pool)?;
+        store.lender.borrow("connecting to the database").await.map_err(|cause| {
+            ConfigError::because("the database cannot be reached: is the address right and the server up?", cause)
+        })?;
+        Ok(store)
+    }
+
+    /// Uses a pool of the application's own, with its TLS and its limits. It may be shared with other code.
+    ///
+    /// At least two connections; writes hold at most half of them, so that a lock somewhere never keeps requests from
+    /// being checked. Waiting for, making and recycling a connection are bounded by this crate whatever the pool says.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] where the pool has fewer than two connections.
+    pub fn from_pool(pool: Pool) -> Result<Self, ConfigError> {
+        Ok(Self { lender: Lender::new(pool)?, sql: Sql::new(DEFAULT_SCHEMA) })
+    }
+
+    /// Another schema than `device_sessions` for the tables.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] unless it is a plain lower-case name: `[a-z_][a-z0-9_]*`, at most 40 characters.
+    pub fn schema(mut self, name: &str) -> Result<Self, ConfigError> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if name.is_empty()
+            || name.len() > 40
+            || !name.chars().all(plain)
+            || name.starts_with(|c: char| c.is_ascii_digit())
+        {
+            return Err(ConfigError::new(format!(
+                "{name:?} cannot be the schema's name: use lower-case letters, digits and _, at most 40, no digit first"
+            )));
+        }
+        self.sql = Sql::new(name);
+        Ok(self)
+    }
+
+    /// Brings the schema to the version of this crate: applies the numbered files of `migrations/` that are missing,
+    /// in one transaction, under an advisory lock, so that any number of nodes may do it at once. Does nothing when
+    /// there is nothing to do. Needs a role that may create tables (and the schema, unless it exists).
+    ///
+    /// Prefer your own tool? Its input is [`MIGRATIONS`]; `build()` only checks that they have run.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] where the database cannot be asked, [`ErrorKind::Schema`] where it refuses.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it rolls back.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        migrate::run(&self.lender, self.sql.schema()).await
+    }
+
+    async fn read(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Loaded, Error> {
+        let client = self.lender.borrow(doing).await?;
+        let rows = client.query_typed(sql, parameters).await.map_err(|cause| lend::failed(doing, cause))?;
+        client.give_back();
+        row::loaded(&rows)
+    }
+
+    async fn end_rows(&self, request: &EndRequest) -> Result<EndOutcome, Error> {
+        let write = self.lender.begin(ENDING).await?;
+        let outcome = match &request.target {
+            EndTarget::One { id, user } => self.end_one(&write, *id, user.as_ref(), request).await?,
+            EndTarget::Others { user, keep } => self.end_many(&write, user, Some(*keep), Some(*keep), request).await?,
+            EndTarget::All { user, caller } => self.end_many(&write, user, *caller, None, request).await?,
+        };
+        write.commit().await?;
+        Ok(outcome)
+    }
+
+    async fn end_one(
+        &self,
+        write: &Write,
+        id: SessionId,
+        user: Option<&UserId>,
+        request: &EndRequest,
+    ) -> Result<EndOutcome, Error> {
+        let (id, user) = (id.as_uuid(), user.map(UserId::as_str));
+        let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&id, Type::UUID), (&user, Type::TEXT)];
+        let reason = request.reason.as_str();
+        let with_cause = [parameters.clone(), vec![(&reason, Type::TEXT), (&request.by, Type::TEXT)]].concat();
+        let ended = write.query(&self.sql.end_one, &with_cause).await?;
+        if !ended.is_empty() {
+            return row::ended_ids(&ended).map(EndOutcome::Ended);
+        }
+        parameters.truncate(2);
+        let found = write.query(&self.sql.how_it_ended, &parameters).await?;
+        Ok(match found.first().map(row::ended).transpose()?.flatten() {
+            Some(ended) => EndOutcome::AlreadyEnded(ended),
+            None => EndOutcome::NotFound,
+        })
+    }
+
+    /// The user's lock first, then the rows in the order of their ids: two of these never wait for each other in a
+    /// circle, and none misses a session that is being made.
+    async fn end_many(
+        &self,
+        write: &Write,
+        user: &UserId,
+        caller: Option<SessionId>,
+        keep: Option<SessionId>,
+        request: &EndRequest,
+    ) -> Result<EndOutcome, Error> {
+        let user = user.as_str();
+        write.query(&self.sql.lock_user, &[(&user, Type::TEXT)]).await?;
+        let live = write.query(&self.sql.lock_live_rows, &[(&user, Type::TEXT)]).await?;
+        let live = row::ids(&live)?;
+        if let Some(caller) = caller.filter(|caller| !live.contains(caller)) {
+            let caller = caller.as_uuid();
+            let found = write.query(&self.sql.how_it_ended, &[(&caller, Type::UUID), (&user, Type::TEXT)]).await?;
+            return Ok(EndOutcome::CallerEnded(found.first().map(row::ended).transpose()?.flatten()));
+        }
+        let doomed: Vec<_> = live.iter().filter(|id| Some(**id) != keep).map(SessionId::as_uuid).collect();
+        let reason = request.reason.as_str();
+        let ended = write
+            .query(
+                &self.sql.end_these,
+                &[(&doomed, Type::UUID_ARRAY), (&reason, Type::TEXT), (&request.by, Type::TEXT)],
+            )
+            .await?;
+        row::ended_ids(&ended).map(EndOutcome::Ended)
+    }
+
+    async fn insert(&self, new: NewSession) -> Result<Session, Error> {
+        let write = self.lender.begin(SIGNING_IN).await?;
+        let id = new.id.as_uuid();
+        let lifetime = seconds(new.absolute_lifetime);
+        let device = &new.device;
+        let (kind, form) = (device.kind.as_str(), device.form_factor.map(|form| form.as_str()));
+        let user = new.user_id.as_str();
+        let rows = write
+            .query(
+                &self.sql.insert,
+                &[
+                    (&id, Type::UUID),
+                    (&user, Type::TEXT),
+                    (&lifetime, Type::FLOAT8),
+                    (&device.name, Type::TEXT),
+                    (&kind, Type::TEXT),
+                    (&form, Type::TEXT),
+                    (&device.os, Type::TEXT),
+                    (&device.os_version, Type::TEXT),
+                    (&device.browser, Type::TEXT),
+                    (&device.browser_version, Type::TEXT),
+                    (&device.model, Type::TEXT),
+                    (&new.user_agent, Type::TEXT),
+                    (&new.ip_address, Type::INET),
+                    (&new.metadata, Type::JSONB),
+                ],
+            )
+            .await?;
+        let session = rows.first().map(row::session).transpose()?;
+        write.commit().await?;
+        session.ok_or_else(|| Error::new(ErrorKind::Schema, "an inserted session was not returned"))
+    }
+
+    async fn write_activity(&self, batch: &[Activity]) -> Result<Vec<SessionId>, Error> {
+        let ids: Vec<_> = batch.iter().map(|seen| seen.id.as_uuid()).collect();
+        let ages: Vec<_> = batch.iter().map(|seen| seconds(seen.age)).collect();
+        let addresses: Vec<_> = batch.iter().map(|seen| seen.ip_address).collect();
+        let write = self.lender.begin_lazily_durable(RECORDING).await?;
+        let left_over = write
+            .query(
+                &self.sql.record_activity,
+                &[(&ids, Type::UUID_ARRAY), (&ages, Type::FLOAT8_ARRAY), (&addresses, Type::INET_ARRAY)],
+            )
+            .await?;
+        write.commit().await?;
+        row::ids(&left_over)
+    }
+}
+
+impl sealed::Sealed for PostgresStore {}
+
+impl SessionStore for PostgresStore {
+    fn check(&self) -> StoreFuture<'_, ()> {
+        Box::pin(migrate::check(&self.lender, self.sql.schema()))
+    }
+
+    fn create(&self, new: NewSession) -> StoreFuture<'_, Session> {
+        Box::pin(self.insert(new))
+    }
+
+    fn load<'a>(&'a self, ids: &'a [SessionId]) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            // A miss alone is the usual case, and `= $1` costs two thirds of `= ANY($1)`.
+            if let [id] = ids {
+                return self.read(LOADING, &self.sql.load_one, &[(&id.as_uuid(), Type::UUID)]).await;
+            }
+            let ids: Vec<_> = ids.iter().map(SessionId::as_uuid).collect();
+            self.read(LOADING, &self.sql.load_many, &[(&ids, Type::UUID_ARRAY)]).await
+        })
+    }
+
+    fn list<'a>(&'a self, user: &'a UserId) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move { self.read(LISTING, &self.sql.list, &[(&user.as_str(), Type::TEXT)]).await })
+    }
+
+    fn end(&self, request: EndRequest) -> StoreFuture<'_, EndOutcome> {
+        Box::pin(async move { self.end_rows(&request).await })
+    }
+
+    fn record_activity(&self, batch: Vec<Activity>) -> StoreFuture<'_, Vec<SessionId>> {
+        Box::pin(async move { self.write_activity(&batch).await })
+    }
+
+    fn changes(&self, _clock: &Clock, _max_staleness: Duration) -> Changes {
+        Changes::Untold
+    }
+}
+
+fn seconds(span: Duration) -> f64 {
+    span.as_secs_f64()
+}
+
+/// What tokio-postgres has when nothing is said: two hours, the kernel's own default.
+fn tokio_postgres_default_keepalive() -> Duration {
+    Config::new().get_keepalives_idle()
+}
+
+pub(crate) const DEFAULT_SCHEMA: &str = "device_sessions";
+const LOADING: &str = "loading sessions";
+const LISTING: &str = "listing sessions";
+const ENDING: &str = "ending sessions";
+const SIGNING_IN: &str = "adding a session";
+const RECORDING: &str = "recording activity";

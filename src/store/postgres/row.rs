@@ -1,0 +1,72 @@
+//! From rows to the vocabulary. What cannot happen becomes an error here, never a panic.
+
+use std::net::IpAddr;
+
+use time::OffsetDateTime;
+use tokio_postgres::{Row, types::FromSql};
+use uuid::Uuid;
+
+use super::super::Loaded;
+use crate::{
+    error::{Error, ErrorKind},
+    session::{Device, DeviceType, Ended, FormFactor, Session, SessionId, UserId},
+};
+
+/// One row of `sql::COLUMNS`.
+pub(super) fn session(row: &Row) -> Result<Session, Error> {
+    let text = |column| get::<Option<String>>(row, column);
+    let expires_at: OffsetDateTime = get(row, "expires_at")?;
+    Ok(Session {
+        id: id(row)?,
+        user_id: UserId::from(get::<&str>(row, "user_id")?),
+        device: Device {
+            name: get(row, "device_name")?,
+            kind: DeviceType::from(get::<&str>(row, "device_type")?),
+            form_factor: get::<Option<&str>>(row, "form_factor")?.and_then(FormFactor::from_text),
+            os: text("os")?,
+            os_version: text("os_version")?,
+            browser: text("browser")?,
+            browser_version: text("browser_version")?,
+            model: text("model")?,
+        },
+        ip_address: get::<Option<IpAddr>>(row, "ip_address")?,
+        location: text("location")?,
+        country_code: text("country_code")?,
+        created_at: get(row, "created_at")?,
+        last_activity_at: get(row, "last_activity_at")?,
+        expires_at,
+        absolute_expires_at: expires_at,
+        is_current: false,
+        metadata: get(row, "metadata")?,
+        ended: ended(row)?,
+    })
+}
+
+/// Rows of `sql::COLUMNS`; no rows were read at no particular time.
+pub(super) fn loaded(rows: &[Row]) -> Result<Loaded, Error> {
+    let now = rows.first().map_or(Ok(OffsetDateTime::now_utc()), |row| get(row, "read_at"))?;
+    Ok(Loaded { sessions: rows.iter().map(session).collect::<Result<_, _>>()?, now })
+}
+
+pub(super) fn ended(row: &Row) -> Result<Option<Ended>, Error> {
+    let Some(at) = get::<Option<OffsetDateTime>>(row, "ended_at")? else { return Ok(None) };
+    let reason = get::<&str>(row, "end_reason")?.into();
+    Ok(Some(Ended { at, reason, by: get(row, "ended_by")? }))
+}
+
+pub(super) fn ended_ids(rows: &[Row]) -> Result<Vec<(SessionId, Ended)>, Error> {
+    let missing = || Error::new(ErrorKind::Schema, "an ended session was returned without its end");
+    rows.iter().map(|row| Ok((id(row)?, ended(row)?.ok_or_else(missing)?))).collect()
+}
+
+pub(super) fn ids(rows: &[Row]) -> Result<Vec<SessionId>, Error> {
+    rows.iter().map(id).collect()
+}
+
+fn id(row: &Row) -> Result<SessionId, Error> {
+    get::<Uuid>(row, "id").map(SessionId::from)
+}
+
+fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Error> {
+    row.try_get(column).map_err(|cause| Error::because(ErrorKind::Schema, "reading a session's row", cause))
+}

@@ -1,0 +1,79 @@
+//! Every statement that runs while serving, with the schema's name filled in once.
+
+/// What `row::session` reads, and the database's time at which it was read.
+const COLUMNS: &str = "id, user_id, created_at, last_activity_at, expires_at, ended_at, end_reason, ended_by, \
+    device_name, device_type, form_factor, os, os_version, browser, browser_version, model, ip_address, location, \
+    country_code, metadata, clock_timestamp() AS read_at";
+
+#[derive(Debug)]
+pub(super) struct Sql {
+    schema: String,
+    pub(super) load_one: String,
+    pub(super) load_many: String,
+    pub(super) list: String,
+    pub(super) insert: String,
+    pub(super) end_one: String,
+    pub(super) how_it_ended: String,
+    pub(super) lock_user: String,
+    pub(super) lock_live_rows: String,
+    pub(super) end_these: String,
+    pub(super) record_activity: String,
+}
+
+impl Sql {
+    /// `schema` is a plain lower-case name: checked where it is set.
+    pub(super) fn new(schema: &str) -> Self {
+        let table = format!("{schema}.sessions");
+        Self {
+            schema: schema.to_owned(),
+            load_one: format!("SELECT {COLUMNS} FROM {table} WHERE id = $1"),
+            load_many: format!("SELECT {COLUMNS} FROM {table} WHERE id = ANY($1)"),
+            list: format!(
+                "SELECT {COLUMNS} FROM {table} WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()"
+            ),
+            insert: format!(
+                "INSERT INTO {table} (id, user_id, expires_at, device_name, device_type, form_factor, os, os_version, \
+                 browser, browser_version, model, user_agent, ip_address, metadata) \
+                 VALUES ($1, $2, statement_timestamp() + $3 * interval '1 second', $4, $5, $6, $7, $8, $9, $10, $11, \
+                 $12, $13, $14) RETURNING {COLUMNS}"
+            ),
+            end_one: format!(
+                "UPDATE {table} SET ended_at = clock_timestamp(), end_reason = $3, ended_by = $4 \
+                 WHERE id = $1 AND ($2::text IS NULL OR user_id = $2) AND ended_at IS NULL \
+                 RETURNING id, ended_at, end_reason, ended_by"
+            ),
+            how_it_ended: format!(
+                "SELECT ended_at, end_reason, ended_by FROM {table} WHERE id = $1 AND ($2::text IS NULL OR user_id = $2)"
+            ),
+            lock_user: format!("SELECT pg_advisory_xact_lock(hashtextextended('{schema} user ' || $1, 0))::text"),
+            lock_live_rows: format!(
+                "SELECT id FROM {table} WHERE user_id = $1 AND ended_at IS NULL ORDER BY id FOR NO KEY UPDATE"
+            ),
+            end_these: format!(
+                "UPDATE {table} SET ended_at = clock_timestamp(), end_reason = $2, ended_by = $3 \
+                 WHERE id = ANY($1) AND ended_at IS NULL RETURNING id, ended_at, end_reason, ended_by"
+            ),
+            // Never waits for a lock and so never takes part in a deadlock; a row that somebody else holds is handed
+            // back. `live` is what the statement's snapshot shows: a row that has ended since is in it but not in
+            // `held`, comes back once, and is gone the next time.
+            record_activity: format!(
+                "WITH seen AS ( \
+                    SELECT id, statement_timestamp() - age * interval '1 second' AS at, ip \
+                    FROM unnest($1::uuid[], $2::float8[], $3::inet[]) AS seen (id, age, ip) \
+                 ), live AS ( \
+                    SELECT s.id FROM {table} s JOIN seen USING (id) WHERE s.ended_at IS NULL \
+                 ), held AS ( \
+                    SELECT s.id FROM {table} s JOIN seen USING (id) WHERE s.ended_at IS NULL \
+                    FOR NO KEY UPDATE OF s SKIP LOCKED \
+                 ), moved AS ( \
+                    UPDATE {table} s SET last_activity_at = seen.at, ip_address = coalesce(seen.ip, s.ip_address) \
+                    FROM held JOIN seen USING (id) WHERE s.id = held.id AND s.last_activity_at < seen.at \
+                 ) SELECT id FROM live EXCEPT SELECT id FROM held"
+            ),
+        }
+    }
+
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
+    }
+}

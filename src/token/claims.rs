@@ -1,0 +1,134 @@
+//! What stands in a token, read strictly: every member once, every claim of ours there and of its one type.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::session::{SessionId, UserId};
+
+/// The claims that this crate writes or judges; an application cannot set them. `gen` is the refresh generation.
+pub(super) const RESERVED: [&str; 9] = ["iss", "aud", "sub", "exp", "iat", "nbf", "jti", "session_id", "gen"];
+
+/// The members of a JSON object, each once and not yet parsed.
+///
+/// A struct alone would let unknown members come twice, and a map alone would silently take the last: two readers of one
+/// token could then see two different values.
+pub(super) struct Members<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'a> Members<'a> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.get(name).copied()
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.get(name).and_then(text)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a member comes twice"));
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// The claims that are judged, of a token whose signature is good.
+pub(super) struct Claims<'a> {
+    pub(super) issuer: Cow<'a, str>,
+    pub(super) audience: Vec<Cow<'a, str>>,
+    pub(super) user_id: UserId,
+    pub(super) expires_at: OffsetDateTime,
+    pub(super) issued_at: OffsetDateTime,
+    pub(super) not_before: Option<OffsetDateTime>,
+    pub(super) session_id: SessionId,
+    /// Whether there is anything beyond [`RESERVED`].
+    pub(super) has_custom: bool,
+}
+
+/// The value of a claim, or why there is none: `&'static`, so that no part of a token can get into a log.
+macro_rules! claim {
+    ($members:ident, $name:literal, $read:expr) => {
+        match $members.get($name) {
+            None => Err(concat!("claim missing: ", $name)),
+            Some(raw) => $read(raw).ok_or(concat!("claim of the wrong type or form: ", $name)),
+        }
+    };
+}
+
+impl<'a> Claims<'a> {
+    pub(super) fn read(payload: &'a str) -> Result<Self, &'static str> {
+        let members: Members<'a> =
+            serde_json::from_str(payload).map_err(|_| "claims are no object or name one twice")?;
+        let has_custom = members.0.keys().any(|name| !RESERVED.contains(&name.as_str()));
+        // Custom claims are parsed later, by the application. What cannot be parsed at all (nested too deep, a number
+        // out of range) is a bad token and not an error in a handler.
+        if has_custom && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(payload).is_err() {
+            return Err("custom claims cannot be read");
+        }
+        // RFC 9068 §2.2 requires it. Nothing is decided by it here.
+        claim!(members, "jti", text)?;
+        Ok(Self {
+            issuer: claim!(members, "iss", text)?,
+            audience: claim!(members, "aud", audience)?,
+            user_id: claim!(members, "sub", user_id)?,
+            expires_at: claim!(members, "exp", seconds)?,
+            issued_at: claim!(members, "iat", seconds)?,
+            not_before: if members.get("nbf").is_some() { Some(claim!(members, "nbf", seconds)?) } else { None },
+            session_id: claim!(members, "session_id", session_id)?,
+            has_custom,
+        })
+    }
+}
+
+fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    // A plain `Cow` would always be owned.
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    serde_json::from_str(raw.get()).ok().map(|Text(text)| text)
+}
+
+/// RFC 7519 §4.1.3: a string, or an array of strings.
+fn audience(raw: &RawValue) -> Option<Vec<Cow<'_, str>>> {
+    text(raw).map(|one| vec![one]).or_else(|| serde_json::from_str(raw.get()).ok())
+}
+
+fn user_id(raw: &RawValue) -> Option<UserId> {
+    let id = text(raw)?;
+    (1..=UserId::MAX_LEN).contains(&id.len()).then(|| UserId::from(&*id))
+}
+
+/// Whole seconds since 1970, as this crate writes them. RFC 7519 would allow fractions, which nobody writes and which
+/// verifiers round in different ways.
+fn seconds(raw: &RawValue) -> Option<OffsetDateTime> {
+    let seconds: u64 = serde_json::from_str(raw.get()).ok()?;
+    OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()
+}
+
+fn session_id(raw: &RawValue) -> Option<SessionId> {
+    Uuid::try_parse(&text(raw)?).ok().map(SessionId::from)
+}

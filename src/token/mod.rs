@@ -1,0 +1,20 @@
+//! Access tokens: JWTs (RFC 7519, RFC 9068) that carry a session id, signed by one key and accepted from several.
+//!
+//! jsonwebtoken does the signatures and nothing else. Its claim checks take a token without `iss` and `aud` for one with
+//! the right ones, know nothing of `typ`, `crit` and `iat`, and read the system's clock; so header and claims are read and
+//! judged here, over the clock that the caller passes.
+
+mod access;
+mod claims;
+mod keys;
+mod pem;
+mod sign;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use access::AccessTokens;
+pub(crate) use access::TokenKeys;
+pub use keys::{SigningKey, VerifyingKey};
+pub(crate) use sign::NewToken;
+pub(crate) use verify::{TokenRefusal, TokenUse, VerifiedToken};

@@ -1,0 +1,120 @@
+//! Making a token.
+
+use std::{fmt, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    access::TokenKeys,
+    claims::{Claims, RESERVED},
+    keys::SigningKey,
+    verify::{MAX_TOKEN, TokenUse},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    session::{SessionId, UserId},
+};
+
+const DOING: &str = "signing an access token";
+
+/// What a token is to say.
+#[derive(Debug)]
+pub(crate) struct NewToken<'a> {
+    pub(crate) session_id: SessionId,
+    pub(crate) user_id: &'a UserId,
+    pub(crate) issued_at: OffsetDateTime,
+    /// Tokens count whole seconds: the end is rounded up, so it lives at least this long and at least a second.
+    pub(crate) lifetime: Duration,
+    pub(crate) custom: Option<&'a Map<String, Value>>,
+}
+
+/// A signing key ready for use. The header is the same for all its tokens, so it is encoded once.
+pub(super) struct Signer {
+    encoding: EncodingKey,
+    algorithm: Algorithm,
+    header: String,
+}
+
+impl Signer {
+    pub(super) fn new(key: SigningKey) -> Self {
+        let algorithm = key.verifying.algorithm;
+        let header =
+            serde_json::json!({ "typ": TokenUse::Access.media_type(), "alg": algorithm, "kid": key.verifying.kid });
+        Self { encoding: key.encoding, algorithm, header: URL_SAFE_NO_PAD.encode(header.to_string()) }
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Payload<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    exp: i64,
+    iat: i64,
+    jti: Uuid,
+    session_id: SessionId,
+    #[serde(flatten)]
+    custom: Option<&'a Map<String, Value>>,
+}
+
+impl TokenKeys {
+    /// A signed access token (`typ: at+jwt`).
+    ///
+    /// `CannotSign` without a signing key; `InvalidInput` for custom claims of a reserved name or too large ones, an
+    /// unusable user id, a time that cannot be written. What it returns, [`TokenKeys::verify`] accepts.
+    pub(crate) fn sign(&self, new: &NewToken<'_>) -> Result<String, Error> {
+        let Some(signer) = &self.signer else {
+            return Err(Error::new(ErrorKind::CannotSign, "signing an access token with keys that only verify"));
+        };
+        if new.custom.is_some_and(|custom| custom.keys().any(|name| RESERVED.contains(&name.as_str()))) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "custom claims must not be named iss, aud, sub, exp, iat, nbf, jti, session_id or gen",
+            ));
+        }
+        let payload = serde_json::to_string(&Payload {
+            iss: &self.issuer,
+            aud: &self.audience,
+            sub: new.user_id.as_str(),
+            exp: expires_at(new)?,
+            iat: new.issued_at.unix_timestamp(),
+            jti: Uuid::now_v7(),
+            session_id: new.session_id,
+            custom: new.custom,
+        })
+        .map_err(|cause| Error::because(ErrorKind::InvalidInput, DOING, cause))?;
+        // By the same reader, so that no token goes out that every node would refuse.
+        Claims::read(&payload).map_err(|why| Error::because(ErrorKind::InvalidInput, DOING, why))?;
+
+        let message = format!("{}.{}", signer.header, URL_SAFE_NO_PAD.encode(&payload));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &signer.encoding, signer.algorithm)
+            .map_err(|cause| Error::because(ErrorKind::CannotSign, DOING, cause))?;
+        let token = format!("{message}.{signature}");
+        if token.len() > MAX_TOKEN {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the custom claims make the access token longer than 8 KiB",
+            ));
+        }
+        Ok(token)
+    }
+}
+
+/// Seconds since 1970, rounded up and after `iat`, which is rounded down.
+fn expires_at(new: &NewToken<'_>) -> Result<i64, Error> {
+    let end = time::Duration::try_from(new.lifetime).ok().and_then(|lifetime| new.issued_at.checked_add(lifetime));
+    let end = end.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the lifetime of the access token is too long"))?;
+    let rounded = end.unix_timestamp() + i64::from(end.nanosecond() > 0);
+    Ok(rounded.max(new.issued_at.unix_timestamp() + 1))
+}

@@ -1,0 +1,171 @@
+//! Judging a token: first what it costs nothing to refuse, then the signature, then the claims, and `exp` last of all.
+
+use std::{fmt, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::Algorithm;
+use time::OffsetDateTime;
+
+use super::{
+    access::TokenKeys,
+    claims::{Claims, Members},
+    keys::{MAX_KID, VerifyingKey},
+};
+use crate::session::{SessionId, UserId};
+
+/// The longest token that is looked at, in bytes. Servers cap all headers together at 8 to 64 KiB, so a longer one would
+/// not arrive; and whoever has no key should not make us decode much.
+pub(super) const MAX_TOKEN: usize = 8 * 1024;
+
+/// How far `iat` may lie ahead of this node's clock. A token from the future is a broken clock or a forgery; but a refusal
+/// needs positive evidence, and a clock of another node that is minutes off is none.
+const MAX_AHEAD: time::Duration = time::Duration::seconds(300);
+
+/// Where a token was found, and so which `typ` it has to have (RFC 8725 §3.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenUse {
+    /// Outside a cookie: short-lived, `at+jwt`.
+    Access,
+    /// In the session cookie: as long as the session, `session+jwt`, so that no service takes it for a bearer token.
+    Cookie,
+}
+
+impl TokenUse {
+    pub(super) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Access => "at+jwt",
+            Self::Cookie => "session+jwt",
+        }
+    }
+
+    /// RFC 7515 §4.1.9: a media type, so in any case, and `application/` may be left out.
+    fn matches(self, typ: &str) -> bool {
+        const PREFIX: &str = "application/";
+        let short = match typ.get(..PREFIX.len()) {
+            Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
+            _ => typ,
+        };
+        short.eq_ignore_ascii_case(self.media_type())
+    }
+}
+
+/// A token that is good now.
+#[derive(PartialEq, Eq)]
+pub(crate) struct VerifiedToken {
+    pub(crate) session_id: SessionId,
+    pub(crate) user_id: UserId,
+    /// How long from the given `now` it stays good: until `exp` plus the leeway. Never zero.
+    pub(crate) expires_in: Duration,
+    /// The whole payload as JSON, kept only if it has claims beyond the registered ones.
+    pub(crate) claims: Option<Box<str>>,
+}
+
+impl fmt::Debug for VerifiedToken {
+    /// Without the application's claims: they may say anything about a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedToken")
+            .field("session_id", &self.session_id)
+            .field("user_id", &self.user_id)
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a token is not good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TokenRefusal {
+    /// Why, for the log. A fixed text: never a part of the token.
+    Invalid(&'static str),
+    /// All else was right, only `exp` has passed: whose it was can be believed.
+    Expired { session_id: SessionId, user_id: UserId },
+}
+
+impl From<&'static str> for TokenRefusal {
+    fn from(why: &'static str) -> Self {
+        Self::Invalid(why)
+    }
+}
+
+impl TokenKeys {
+    /// Whose token it is, if it is one of ours, for this use, and good at `now` (the wall clock).
+    pub(crate) fn verify(
+        &self,
+        token: &str,
+        usage: TokenUse,
+        now: OffsetDateTime,
+    ) -> Result<VerifiedToken, TokenRefusal> {
+        if token.len() > MAX_TOKEN {
+            return Err("longer than 8 KiB".into());
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or("not a JWT")?;
+        let (header, payload) = message.split_once('.').filter(|(_, rest)| !rest.contains('.')).ok_or("not a JWT")?;
+
+        let key = self.key_for(&decode(header, "header is not base64url of text")?, usage)?;
+        // `Err` is a signature that is not base64url; neither is evidence of anything but a bad token.
+        let signed = jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.decoding, key.algorithm);
+        if !signed.unwrap_or(false) {
+            return Err("signature is wrong".into());
+        }
+
+        let payload = decode(payload, "payload is not base64url of text")?;
+        self.judge(&payload, now)
+    }
+
+    /// The key that the header names, if the header asks for nothing that this crate does not do. Keys come from our own
+    /// list alone: `jku`, `jwk` and `x5u` would let the token bring its own.
+    fn key_for(&self, header: &str, usage: TokenUse) -> Result<&VerifyingKey, &'static str> {
+        let header: Members<'_> =
+            serde_json::from_str(header).map_err(|_| "header is no object or names a member twice")?;
+        // RFC 7515 §4.1.11: an extension that is critical and not understood. We understand none.
+        if header.get("crit").is_some() {
+            return Err("critical header extension");
+        }
+        if !header.text("typ").is_some_and(|typ| usage.matches(&typ)) {
+            return Err("not the `typ` that belongs here");
+        }
+        let kid = header.text("kid").filter(|kid| kid.len() <= MAX_KID).ok_or("no usable `kid`")?;
+        let key = self.accepted.iter().find(|key| key.kid == kid).ok_or("`kid` of no known key")?;
+        // The key says the algorithm and the token only repeats it, so `none` or another family never gets a say.
+        let algorithm = header.text("alg").and_then(|alg| alg.parse::<Algorithm>().ok());
+        if algorithm != Some(key.algorithm) {
+            return Err("not the algorithm of its key");
+        }
+        Ok(key)
+    }
+
+    fn judge(&self, payload: &str, now: OffsetDateTime) -> Result<VerifiedToken, TokenRefusal> {
+        let claims = Claims::read(payload)?;
+        if claims.issuer != self.issuer {
+            return Err("another issuer".into());
+        }
+        if !claims.audience.iter().any(|one| *one == self.audience) {
+            return Err("another audience".into());
+        }
+        if claims.issued_at - now > MAX_AHEAD {
+            return Err("issued in the future".into());
+        }
+        if claims.not_before.is_some_and(|from| from - now > self.leeway) {
+            return Err("not valid yet".into());
+        }
+        if claims.expires_at <= claims.issued_at {
+            return Err("expires before it is issued".into());
+        }
+        let Claims { session_id, user_id, expires_at, has_custom, .. } = claims;
+        // RFC 7519 §4.1.4: not accepted "on or after" that time; here, that time and the leeway.
+        let left = expires_at - now + self.leeway;
+        if !left.is_positive() {
+            return Err(TokenRefusal::Expired { session_id, user_id });
+        }
+        Ok(VerifiedToken {
+            session_id,
+            user_id,
+            expires_in: left.unsigned_abs(),
+            claims: has_custom.then(|| payload.into()),
+        })
+    }
+}
+
+fn decode(part: &str, otherwise: &'static str) -> Result<String, &'static str> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| otherwise)?;
+    String::from_utf8(bytes).map_err(|_| otherwise)
+}

@@ -1,0 +1,129 @@
+//! Which token a request carries (RFC 6750 §2, and the session cookie).
+
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::token::TokenUse;
+
+/// The session cookie. `__Host-` binds it to this host: it cannot be set by a sibling domain (RFC 6265bis §4.1.3.2).
+pub(crate) const COOKIE: &str = "__Host-session";
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Presented<'a> {
+    /// Nothing that concerns us. Other `Authorization` schemes are somebody else's.
+    Nothing,
+    One(Credential<'a>),
+    /// A header, and a cookie beside it: the header counts, if they name the same session.
+    Both {
+        header: Credential<'a>,
+        cookie: Credential<'a>,
+    },
+    /// Two different Bearer tokens in one request.
+    Conflict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Credential<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) usage: TokenUse,
+}
+
+pub(crate) fn find(headers: &HeaderMap) -> Presented<'_> {
+    let mut bearers = headers.get_all(header::AUTHORIZATION).iter().filter_map(bearer);
+    let Some(first) = bearers.next() else {
+        return cookie(headers).map_or(Presented::Nothing, Presented::One);
+    };
+    if bearers.any(|other| other != first) {
+        return Presented::Conflict;
+    }
+    let header = Credential { token: first, usage: TokenUse::Access };
+    match cookie(headers) {
+        Some(cookie) => Presented::Both { header, cookie },
+        None => Presented::One(header),
+    }
+}
+
+/// The token of a Bearer header; the scheme in any case (RFC 9110 §11.1). A value that is no text holds no token but
+/// is a credential all the same: the empty token, which is refused.
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, rest) = value.as_bytes().split_at_checked(SCHEME.len())?;
+    if !scheme.eq_ignore_ascii_case(SCHEME) || rest.first().is_some_and(|byte| *byte != b' ') {
+        return None;
+    }
+    Some(std::str::from_utf8(rest).unwrap_or_default().trim())
+}
+
+const SCHEME: &[u8] = b"Bearer";
+
+/// Of several cookies of the name the first: browsers send one, since `__Host-` fixes domain and path.
+fn cookie(headers: &HeaderMap) -> Option<Credential<'_>> {
+    let token = cookies(headers).find(|(name, _)| *name == COOKIE).map(|(_, value)| value)?;
+    Some(Credential { token, usage: TokenUse::Cookie })
+}
+
+/// Name and value of each cookie (RFC 6265 §4.2.1). Ours is a JWT, so nothing needs to be decoded.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+}
+
+pub(crate) fn has_cookie(headers: &HeaderMap) -> bool {
+    cookie(headers).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (http::HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    fn header(token: &str) -> Credential<'_> {
+        Credential { token, usage: TokenUse::Access }
+    }
+
+    fn cookie(token: &str) -> Credential<'_> {
+        Credential { token, usage: TokenUse::Cookie }
+    }
+
+    #[test]
+    fn what_counts_as_a_credential() {
+        for (sent, found) in [
+            (&[][..], Presented::Nothing),
+            (&[("authorization", "Bearer a.b.c")], Presented::One(header("a.b.c"))),
+            (&[("authorization", "bearer   a.b.c ")], Presented::One(header("a.b.c"))),
+            (&[("authorization", "Bearer")], Presented::One(header(""))),
+            (&[("authorization", "Basic dTpw")], Presented::Nothing),
+            (&[("authorization", "BearerX abc")], Presented::Nothing),
+            (&[("authorization", "DPoP abc")], Presented::Nothing),
+            (&[("authorization", "Bearer a"), ("authorization", "Bearer a")], Presented::One(header("a"))),
+            (&[("authorization", "Bearer a"), ("authorization", "Bearer b")], Presented::Conflict),
+            (&[("authorization", "Basic x"), ("authorization", "Bearer b")], Presented::One(header("b"))),
+            (&[("cookie", "a=b; __Host-session=t; c=d")], Presented::One(cookie("t"))),
+            (&[("cookie", "a=b"), ("cookie", "__Host-session=t")], Presented::One(cookie("t"))),
+            (&[("cookie", "session=t; __host-session=t")], Presented::Nothing),
+            (
+                &[("authorization", "Bearer a"), ("cookie", "__Host-session=t")],
+                Presented::Both { header: header("a"), cookie: cookie("t") },
+            ),
+            (&[("authorization", "Basic x"), ("cookie", "__Host-session=t")], Presented::One(cookie("t"))),
+        ] {
+            assert_eq!(find(&headers(sent)), found, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_a_credential_that_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_bytes(b"Bearer \xff\xfe").unwrap());
+        assert_eq!(find(&headers), Presented::One(header("")));
+    }
+}

@@ -1,0 +1,182 @@
+//! What handlers take.
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::extract::ConnectInfo;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use http::{header, request::Parts};
+use serde::de::DeserializeOwned;
+
+use super::{
+    layer::{Shared, Who},
+    rejection::{Cause, SessionRejection},
+};
+use crate::sessions::{CurrentSession, Sessions, SignIn, Verdict};
+
+/// The layer's verdict on its way to the extractors. A private type: nobody else can put one into a request.
+#[derive(Clone)]
+pub(crate) struct Judgement {
+    pub(super) verdict: Verdict,
+    pub(super) by_cookie: bool,
+    strict: bool,
+    /// Whose word it is. Not for a live session, which knows its own home: the hit path leaves the layer's reference
+    /// count alone, which all cores would write to.
+    layer: Option<Arc<Shared>>,
+}
+
+impl Judgement {
+    pub(super) fn of(verdict: Verdict, by_cookie: bool, layer: &Arc<Shared>) -> Self {
+        let layer_of_refusal = (!matches!(verdict, Verdict::Live(_))).then(|| Arc::clone(layer));
+        Self { verdict, by_cookie, strict: layer.strict, layer: layer_of_refusal }
+    }
+
+    /// The same verdict for an inner layer, whose `on_reject` is the nearer one.
+    pub(super) fn taken_over(&self, layer: &Arc<Shared>) -> Self {
+        Self { strict: self.strict, ..Self::of(self.verdict.clone(), self.by_cookie, layer) }
+    }
+
+    pub(super) const fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    pub(super) fn is_of(&self, sessions: &Sessions) -> bool {
+        self.sessions().is_some_and(|own| Arc::ptr_eq(own.inner(), sessions.inner()))
+    }
+
+    /// The handle behind the layer; none behind a fake one.
+    pub(super) fn sessions(&self) -> Option<Sessions> {
+        match &self.verdict {
+            Verdict::Live(current) => current.token().home.upgrade().map(Sessions::from_inner),
+            _ => match &self.layer.as_ref()?.who {
+                Who::Sessions(sessions) => Some(sessions.clone()),
+                #[cfg(any(test, feature = "test-util"))]
+                Who::Fake(_) => None,
+            },
+        }
+    }
+
+    /// The live session, or the refusal of whatever else there is.
+    pub(super) fn required(&self) -> Result<CurrentSession, SessionRejection> {
+        match (&self.verdict, SessionRejection::of(&self.verdict)) {
+            (Verdict::Live(current), None) => Ok(current.clone()),
+            (_, rejection) => Err(rejection.unwrap_or_else(|| SessionRejection::new(Cause::LayerMissing))),
+        }
+    }
+
+    /// Like [`Judgement::required`], but nobody and a refused cookie are `None`.
+    fn optional(&self) -> Result<Option<CurrentSession>, SessionRejection> {
+        match &self.verdict {
+            Verdict::Anonymous => Ok(None),
+            Verdict::Refused(_) if self.by_cookie => Ok(None),
+            _ => self.required().map(Some),
+        }
+    }
+
+    pub(super) fn answer(&self, rejection: SessionRejection, parts: &Parts) -> SessionRejection {
+        rejection.with_answer(self.layer.as_ref().and_then(|layer| layer.on_reject.as_ref()), parts)
+    }
+
+    pub(super) fn from_parts(parts: &Parts) -> Result<&Self, SessionRejection> {
+        parts.extensions.get::<Self>().ok_or_else(|| SessionRejection::new(Cause::LayerMissing))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CurrentSession {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let judgement = Judgement::from_parts(parts)?;
+        judgement.required().map_err(|rejection| judgement.answer(rejection, parts))
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentSession {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Self::Rejection> {
+        let judgement = Judgement::from_parts(parts)?;
+        judgement.optional().map_err(|rejection| judgement.answer(rejection, parts))
+    }
+}
+
+/// The application's own claims in the access token of a live session, read as `T`.
+///
+/// `T` sees the whole payload, so it may name registered claims (`iss`, `exp`, ..) as well. Claims are as old as the
+/// token. A token whose claims are not a `T` was issued before they were what they are now: it is answered as
+/// `token_expired`, so that the client fetches a new one.
+///
+/// ```
+/// # use axum_device_sessions::Claims;
+/// #[derive(serde::Deserialize)]
+/// struct Roles {
+///     roles: Vec<String>,
+/// }
+///
+/// async fn admin(Claims(Roles { roles }): Claims<Roles>) -> String {
+///     roles.join(", ")
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "an extractor is there to be taken apart")]
+pub struct Claims<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Claims<T> {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let judgement = Judgement::from_parts(parts)?;
+        let read = judgement.required().and_then(|current| {
+            let payload = current.token().claims.as_deref().unwrap_or("{}");
+            serde_json::from_str(payload).map(Self).map_err(|error| {
+                // Its Display may quote a claim's value.
+                tracing::debug!(line = error.line(), column = error.column(), "claims are not what the handler takes");
+                SessionRejection::new(Cause::TokenExpired)
+            })
+        });
+        read.map_err(|rejection| judgement.answer(rejection, parts))
+    }
+}
+
+/// Who is calling, as the request tells it: for [`SignIn::client`]. A raw record that proves nothing; needs no layer.
+///
+/// The address is that of the connection, where the server was started with `into_make_service_with_connect_info`;
+/// no header is believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    user_agent: Option<String>,
+    ip_address: Option<IpAddr>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let user_agent = parts.headers.get(header::USER_AGENT).map(|value| bounded(value.as_bytes()));
+        Ok(Self { user_agent, ip_address: peer(&parts.extensions) })
+    }
+}
+
+impl SignIn {
+    /// From which device: its User-Agent becomes the session's name, its address is shown beside it.
+    pub fn client(self, client: Client) -> Self {
+        self.from(client.user_agent, client.ip_address)
+    }
+}
+
+/// The address at the other end of the connection, where the server was started with
+/// `into_make_service_with_connect_info`.
+pub(super) fn peer(extensions: &http::Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_canonical())
+}
+
+/// As text, without what Postgres or a terminal would choke on, and no longer than anybody needs.
+fn bounded(user_agent: &[u8]) -> String {
+    let text = String::from_utf8_lossy(user_agent);
+    text.chars().filter(|c| !c.is_control()).take(USER_AGENT_CHARS).collect()
+}
+
+const USER_AGENT_CHARS: usize = 512;

@@ -1,0 +1,214 @@
+//! What a refused request is answered (RFC 6750 §3, RFC 9457). What went wrong inside goes to `tracing`, never here.
+
+use std::fmt;
+
+use axum_core::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header, request::Parts};
+use serde_json::{Map, Value};
+
+use super::layer::OnReject;
+use crate::{
+    error::{Error, ErrorKind},
+    session::EndReason,
+    sessions::{Refusal, Verdict},
+};
+
+/// Why a request was refused, and the answer to it.
+#[derive(Debug)]
+#[must_use = "return it: it is the response"]
+pub struct SessionRejection {
+    cause: Cause,
+    replaced_by: Option<Box<Response>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    LayerMissing,
+    NoStore,
+    MissingToken,
+    InvalidToken,
+    TokenExpired,
+    SessionEnded(EndReason),
+    TwoCredentials,
+    Unavailable,
+}
+
+impl SessionRejection {
+    pub(super) const fn new(cause: Cause) -> Self {
+        Self { cause, replaced_by: None }
+    }
+
+    /// `None` for a live session.
+    pub(super) fn of(verdict: &Verdict) -> Option<Self> {
+        Some(Self::new(match verdict {
+            Verdict::Live(_) => return None,
+            Verdict::Anonymous => Cause::MissingToken,
+            Verdict::Unavailable => Cause::Unavailable,
+            Verdict::Refused(refused) => match &refused.why {
+                Refusal::InvalidToken => Cause::InvalidToken,
+                Refusal::TokenExpired => Cause::TokenExpired,
+                Refusal::SessionEnded(reason) => Cause::SessionEnded(reason.clone()),
+                Refusal::TwoCredentials => Cause::TwoCredentials,
+            },
+        }))
+    }
+
+    /// The application's answer in place of ours. A mistake in the setup stays visible.
+    pub(super) fn with_answer(mut self, on_reject: Option<&OnReject>, parts: &Parts) -> Self {
+        if !matches!(self.cause, Cause::LayerMissing | Cause::NoStore) {
+            self.replaced_by = on_reject.map(|answer| Box::new(answer(&self, parts)));
+        }
+        self
+    }
+
+    /// The status of our answer: 401, 400 for contradicting credentials, 503 where the database could not be asked,
+    /// 500 where the layer is missing.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self.cause {
+            Cause::LayerMissing | Cause::NoStore => StatusCode::INTERNAL_SERVER_ERROR,
+            Cause::TwoCredentials => StatusCode::BAD_REQUEST,
+            Cause::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Cause::MissingToken | Cause::InvalidToken | Cause::TokenExpired | Cause::SessionEnded(_) => {
+                StatusCode::UNAUTHORIZED
+            }
+        }
+    }
+
+    /// The stable code of the answer's body.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self.cause {
+            Cause::LayerMissing | Cause::NoStore => "internal_error",
+            Cause::MissingToken => "missing_token",
+            Cause::InvalidToken => "invalid_token",
+            Cause::TokenExpired => "token_expired",
+            Cause::SessionEnded(_) => "session_ended",
+            Cause::TwoCredentials => "invalid_request",
+            Cause::Unavailable => "temporarily_unavailable",
+        }
+    }
+
+    /// Why the session ended, where it has.
+    #[must_use]
+    pub const fn end_reason(&self) -> Option<&EndReason> {
+        match &self.cause {
+            Cause::SessionEnded(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    const fn detail(&self) -> &'static str {
+        match self.cause {
+            Cause::LayerMissing => "`SessionValidationLayer` is missing: add it around this route",
+            Cause::NoStore => "there is no store behind `SessionValidationLayer::fake`",
+            Cause::MissingToken => "sign in first",
+            Cause::InvalidToken => "the access token is not valid: sign in again",
+            Cause::TokenExpired => "the access token has expired: refresh it",
+            Cause::SessionEnded(_) => "the session has ended: sign in again",
+            Cause::TwoCredentials => "the request carries credentials of different sessions: send one",
+            Cause::Unavailable => "sessions cannot be checked at the moment: keep your token and try again",
+        }
+    }
+}
+
+impl fmt::Display for SessionRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.detail())
+    }
+}
+
+impl std::error::Error for SessionRejection {}
+
+impl IntoResponse for SessionRejection {
+    fn into_response(mut self) -> Response {
+        if let Some(response) = self.replaced_by.take() {
+            return *response;
+        }
+        let mut problem = Problem::new(self.status(), self.code(), self.detail());
+        match &self.cause {
+            Cause::LayerMissing | Cause::NoStore => tracing::error!("{}", self.detail()),
+            Cause::SessionEnded(reason) => problem = problem.with("reason", reason.as_str()),
+            _ => {}
+        }
+        problem.into_response()
+    }
+}
+
+/// An error body (RFC 9457) with a stable `code`, never to be cached.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: &'static str,
+    more: Map<String, Value>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
+        Self { status, code, detail, more: Map::new() }
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// RFC 6750 §3: no `error` where nothing was sent that could be wrong.
+    fn challenge(&self) -> Option<&'static str> {
+        match self.code {
+            "missing_token" => Some(r#"Bearer realm="sessions""#),
+            "invalid_request" => Some(r#"Bearer realm="sessions", error="invalid_request""#),
+            _ if self.status == StatusCode::UNAUTHORIZED => Some(r#"Bearer realm="sessions", error="invalid_token""#),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let challenge = self.challenge();
+        let mut body = self.more;
+        body.insert("type".to_owned(), "about:blank".into());
+        body.insert("title".to_owned(), self.status.canonical_reason().into());
+        body.insert("status".to_owned(), self.status.as_u16().into());
+        body.insert("code".to_owned(), self.code.into());
+        body.insert("detail".to_owned(), self.detail.into());
+        let mut response = Response::new(Body::from(Value::Object(body).to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            // A failover takes seconds, a busy pool less: soon, but not at once.
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        response
+    }
+}
+
+/// So that a login handler can end in `Ok(sessions.sign_in(..).await?)`.
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code, detail) = match self.kind() {
+            ErrorKind::Unavailable => {
+                tracing::warn!(error = &self as &dyn std::error::Error, "answered with 503");
+                return SessionRejection::new(Cause::Unavailable).into_response();
+            }
+            ErrorKind::Refused => (StatusCode::FORBIDDEN, "account_disabled", "this account may not sign in"),
+            ErrorKind::Schema | ErrorKind::InvalidInput | ErrorKind::CannotSign => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the service is not set up correctly")
+            }
+        };
+        if status.is_server_error() {
+            tracing::error!(error = &self as &dyn std::error::Error, "answered with 500");
+        }
+        Problem::new(status, code, detail).into_response()
+    }
+}

@@ -1,0 +1,53 @@
+//! What a sign-in is answered (RFC 6749 §5.1).
+
+use std::convert::Infallible;
+
+use axum_core::{
+    body::Body,
+    response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
+};
+use http::{HeaderValue, header};
+use serde::Serialize;
+
+use crate::{session::Session, sessions::SignedIn};
+
+#[derive(Serialize)]
+struct TokenResponse<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    /// Whole seconds, rounded down: a client that trusts it is never late.
+    expires_in: u64,
+    session: &'a Session,
+}
+
+impl IntoResponse for SignedIn {
+    fn into_response(self) -> Response {
+        let body = TokenResponse {
+            access_token: &self.access_token,
+            token_type: "Bearer",
+            expires_in: self.expires_in.as_secs(),
+            session: &self.session,
+        };
+        (self.clone(), json(&body)).into_response()
+    }
+}
+
+/// The headers alone, for a handler with a body of its own: `(signed_in, Html(..))`.
+impl IntoResponseParts for SignedIn {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Self::Error> {
+        parts.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(parts)
+    }
+}
+
+/// A JSON answer that no cache may keep.
+pub(super) fn json(body: &impl Serialize) -> Response {
+    // Maps with text keys only: there is nothing here that JSON cannot hold.
+    let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,156 @@
+//! Each: parse, ask `Sessions`, answer.
+
+use axum::extract::{Path, rejection::PathRejection};
+use axum_core::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header, request::Parts};
+use serde::Serialize;
+
+use super::super::{
+    credential::{self, COOKIE},
+    extract::Judgement,
+    rejection::{Cause, Problem, SessionRejection},
+    respond::json,
+};
+use crate::{
+    error::Error,
+    session::{EndReason, Ended, SessionId},
+    sessions::{CurrentSession, Refusal, Sessions, Verdict},
+    store::{EndOutcome, EndTarget},
+};
+
+/// The handle behind the layer.
+pub(super) struct Handle(Sessions);
+
+impl<S: Send + Sync> FromRequestParts<S> for Handle {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let judgement = Judgement::from_parts(parts)?;
+        judgement.sessions().map(Self).ok_or_else(|| SessionRejection::new(Cause::NoStore))
+    }
+}
+
+pub(super) async fn list(current: CurrentSession, Handle(sessions): Handle) -> Result<Response, Error> {
+    Ok(json(&sessions.list(current.user_id(), Some(current.id())).await?))
+}
+
+pub(super) async fn current(current: CurrentSession) -> Response {
+    json(&current.session())
+}
+
+pub(super) async fn end_one(
+    current: CurrentSession,
+    Handle(sessions): Handle,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Error> {
+    let Some(id) = id.ok().and_then(|Path(id)| id.parse::<SessionId>().ok()) else { return Ok(not_found()) };
+    if id == current.id() {
+        let detail = "this is the session that asks: use logout";
+        return Ok(Problem::new(StatusCode::CONFLICT, "current_session", detail).into_response());
+    }
+    let target = EndTarget::One { id, user: Some(current.user_id().clone()) };
+    Ok(match sessions.end(target, EndReason::RevokedByUser, by(&current)).await? {
+        EndOutcome::Ended(_) | EndOutcome::AlreadyEnded(_) => StatusCode::NO_CONTENT.into_response(),
+        EndOutcome::NotFound | EndOutcome::CallerEnded(_) => not_found(),
+    })
+}
+
+pub(super) async fn end_others(current: CurrentSession, Handle(sessions): Handle) -> Result<Response, Error> {
+    let target = EndTarget::Others { user: current.user_id().clone(), keep: current.id() };
+    Ok(revoked(sessions.end(target, EndReason::RevokedByUser, by(&current)).await?))
+}
+
+pub(super) async fn end_all(
+    current: CurrentSession,
+    Handle(sessions): Handle,
+    ClearCookie(clear): ClearCookie,
+) -> Result<Response, Error> {
+    let target = EndTarget::All { user: current.user_id().clone(), caller: Some(current.id()) };
+    let answer = revoked(sessions.end(target, EndReason::RevokedByUser, by(&current)).await?);
+    Ok(if answer.status().is_success() { (clear, answer).into_response() } else { answer })
+}
+
+/// Takes a live access token, or an expired one with a good signature.
+pub(super) async fn logout(
+    Token(session, user): Token,
+    Handle(sessions): Handle,
+    ClearCookie(clear): ClearCookie,
+) -> Result<Response, Error> {
+    let target = EndTarget::One { id: session, user: Some(user) };
+    Ok(match sessions.end(target, EndReason::Logout, Some(session.to_string())).await? {
+        EndOutcome::Ended(_) => (clear, StatusCode::NO_CONTENT).into_response(),
+        EndOutcome::AlreadyEnded(ended) => had_ended(&ended),
+        EndOutcome::NotFound | EndOutcome::CallerEnded(_) => SessionRejection::new(Cause::InvalidToken).into_response(),
+    })
+}
+
+/// The session that a validly signed token names, live or with an expired token.
+pub(super) struct Token(SessionId, crate::UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Token {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let judgement = Judgement::from_parts(parts)?;
+        match &judgement.verdict {
+            Verdict::Live(current) => Ok(Self(current.id(), current.user_id().clone())),
+            Verdict::Refused(refused) if refused.why == Refusal::TokenExpired => {
+                refused.named.clone().map(|(session, user)| Self(session, user)).ok_or(Cause::InvalidToken)
+            }
+            _ => Err(Cause::MissingToken),
+        }
+        .or_else(|fallback| {
+            let rejection = SessionRejection::of(&judgement.verdict).unwrap_or_else(|| SessionRejection::new(fallback));
+            Err(judgement.answer(rejection, parts))
+        })
+    }
+}
+
+/// Takes the session cookie back, with the attributes that it was set with, where the request carried one.
+pub(super) struct ClearCookie(Option<[(header::HeaderName, String); 1]>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClearCookie {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let clear = || [(header::SET_COOKIE, format!("{COOKIE}=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"))];
+        Ok(Self(credential::has_cookie(&parts.headers).then(clear)))
+    }
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    revoked: usize,
+}
+
+fn revoked(outcome: EndOutcome) -> Response {
+    match outcome {
+        EndOutcome::Ended(ended) => json(&Revoked { revoked: ended.len() }),
+        EndOutcome::CallerEnded(Some(ended)) | EndOutcome::AlreadyEnded(ended) => had_ended(&ended),
+        EndOutcome::CallerEnded(None) | EndOutcome::NotFound => {
+            SessionRejection::new(Cause::InvalidToken).into_response()
+        }
+    }
+}
+
+fn had_ended(ended: &Ended) -> Response {
+    SessionRejection::new(Cause::SessionEnded(ended.reason.clone())).into_response()
+}
+
+/// The same for an id that nobody has and for one that somebody else has.
+fn not_found() -> Response {
+    Problem::new(StatusCode::NOT_FOUND, "session_not_found", "there is no such session").into_response()
+}
+
+fn by(current: &CurrentSession) -> Option<String> {
+    Some(current.id().to_string())
+}
+
+/// Also for the answers that axum makes by itself (405).
+pub(super) async fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

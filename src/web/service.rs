@@ -1,0 +1,160 @@
+//! A request comes in.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum_core::response::{IntoResponse, Response};
+use http::{Extensions, HeaderMap, Method, Request, header};
+use tower::Service;
+
+use super::{
+    credential::{self, Credential, Presented},
+    extract::{Judgement, peer},
+    future::ResponseFuture,
+    layer::{Shared, Who},
+};
+use crate::{
+    sessions::{Mode, PendingRead, Refusal, Refused, Sessions, Validation, Verdict},
+    token::TokenUse,
+};
+
+/// The service that [`SessionValidationLayer`](super::SessionValidationLayer) makes.
+#[derive(Clone, Debug)]
+pub struct SessionValidation<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> SessionValidation<S> {
+    pub(super) const fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+}
+
+impl<S, B> Service<Request<B>> for SessionValidation<S>
+where
+    S: Service<Request<B>, Response = Response> + Clone,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (request, judging) = self.shared.judge(request);
+        match judging {
+            Judging::Done(judgement) => match admit(&self.shared, request, judgement) {
+                Ok(request) => ResponseFuture::inner(self.inner.call(request)),
+                Err(refused) => ResponseFuture::refused(*refused),
+            },
+            Judging::Read { pending, by_cookie } => {
+                // The service that was polled ready is the one to call; the clone takes its place (see tower's docs
+                // on `Service`, "Be careful when cloning inner services").
+                let clone = self.inner.clone();
+                let ready = std::mem::replace(&mut self.inner, clone);
+                ResponseFuture::reading(pending, by_cookie, ready, request, Arc::clone(&self.shared))
+            }
+        }
+    }
+}
+
+pub(super) enum Judging {
+    Done(Judgement),
+    Read { pending: PendingRead, by_cookie: bool },
+}
+
+impl Shared {
+    /// The verdict on this request, or the read that it takes.
+    fn judge<B>(self: &Arc<Self>, request: Request<B>) -> (Request<B>, Judging) {
+        let sessions = match &self.who {
+            Who::Sessions(sessions) => sessions,
+            #[cfg(any(test, feature = "test-util"))]
+            Who::Fake(current) => {
+                return (request, Judging::Done(Judgement::of(Verdict::Live(current.clone()), false, self)));
+            }
+        };
+        let outer = request.extensions().get::<Judgement>().filter(|outer| outer.is_of(sessions));
+        if let Some(outer) = outer {
+            if self.credential.is_none() && (outer.is_strict() || !self.strict) {
+                let judgement = outer.taken_over(self);
+                return (request, Judging::Done(judgement));
+            }
+        }
+        let mode = Mode { strict: self.strict, touch: outer.is_none() };
+        if let Some(find) = &self.credential {
+            let (parts, body) = request.into_parts();
+            let token = find(&parts);
+            let presented = token
+                .as_deref()
+                .map_or(Presented::Nothing, |token| Presented::One(Credential { token, usage: TokenUse::Access }));
+            let judging = self.judge_presented(sessions, presented, mode, &parts.extensions);
+            return (Request::from_parts(parts, body), judging);
+        }
+        let presented = credential::find(request.headers());
+        let judging = self.judge_presented(sessions, presented, mode, request.extensions());
+        (request, judging)
+    }
+
+    fn judge_presented(
+        self: &Arc<Self>,
+        sessions: &Sessions,
+        presented: Presented<'_>,
+        mode: Mode,
+        extensions: &Extensions,
+    ) -> Judging {
+        let refused = |why| Verdict::Refused(Refused { why, named: None });
+        let done = |verdict, by_cookie| Judging::Done(Judgement::of(verdict, by_cookie, self));
+        let Credential { token, usage } = match presented {
+            Presented::Nothing => return done(Verdict::Anonymous, false),
+            Presented::Conflict => return done(refused(Refusal::TwoCredentials), false),
+            Presented::Both { header, cookie } if disagree(sessions, header, cookie) => {
+                return done(refused(Refusal::TwoCredentials), false);
+            }
+            Presented::Both { header, .. } => header,
+            Presented::One(one) => one,
+        };
+        let by_cookie = usage == TokenUse::Cookie;
+        match sessions.validate(token, usage, mode, || peer(extensions)) {
+            Validation::Done(verdict) => done(verdict, by_cookie),
+            Validation::Read(pending) => Judging::Read { pending, by_cookie },
+        }
+    }
+}
+
+/// Whether header and cookie name different sessions. A token that does not verify names none, and does not count.
+fn disagree(sessions: &Sessions, header: Credential<'_>, cookie: Credential<'_>) -> bool {
+    let now = sessions.tick();
+    let named = |credential: Credential<'_>| match sessions.identify(credential.token, credential.usage, now) {
+        Ok(known) => Some(known.named().0),
+        Err(refused) => refused.named.map(|(session, _)| session),
+    };
+    matches!((named(header), named(cookie)), (Some(header), Some(cookie)) if header != cookie)
+}
+
+/// Puts the verdict where the extractors find it; or, where a session is required and there is none, answers.
+pub(super) fn admit<B>(
+    shared: &Shared,
+    mut request: Request<B>,
+    judgement: Judgement,
+) -> Result<Request<B>, Box<Response>> {
+    if shared.required && !is_preflight(request.method(), request.headers()) {
+        if let Err(rejection) = judgement.required() {
+            let (parts, _body) = request.into_parts();
+            let answer = rejection.with_answer(shared.on_reject.as_ref(), &parts);
+            return Err(Box::new(answer.into_response()));
+        }
+    }
+    request.extensions_mut().insert(judgement);
+    Ok(request)
+}
+
+fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
