@@ -21,7 +21,7 @@ pub use clock::Clock;
 pub use config::SessionsBuilder;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use session::{Device, DeviceType, EndReason, Ended, FormFactor, Session, SessionId, UserId};
-pub use sessions::{CurrentSession, Health, Issue, Issuing, Sessions, SignIn, SignedIn};
+pub use sessions::{Coherence, CurrentSession, Health, Issue, Issuing, Sessions, SignIn, SignedIn};
 pub use store::{
     Activity, ChangeFeed, Changes, EndOutcome, EndRequest, EndTarget, Loaded, MemoryStore, NewSession, SessionStore,
     StoreFuture,

@@ -14,6 +14,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
+    contact::Contact,
     state::{Known, Reading, State},
     trust::Trust,
 };
@@ -122,6 +123,7 @@ pub(super) struct Loader {
     store: Arc<dyn SessionStore>,
     clock: Clock,
     trust: Arc<Trust>,
+    contact: Arc<Contact>,
     lives: Lifetimes,
     limits: LoadLimits,
     queue: Mutex<Queue>,
@@ -141,11 +143,11 @@ impl Loader {
     pub(super) fn new(
         store: Arc<dyn SessionStore>,
         clock: Clock,
-        trust: Arc<Trust>,
+        (trust, contact): (Arc<Trust>, Arc<Contact>),
         lives: Lifetimes,
         limits: LoadLimits,
     ) -> Self {
-        Self { store, clock, trust, lives, limits, queue: Mutex::default() }
+        Self { store, clock, trust, contact, lives, limits, queue: Mutex::default() }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -173,6 +175,7 @@ impl Loader {
             let found = answer.unwrap_or_else(|late| Err(Error::unavailable("loading sessions", late)));
             match found {
                 Ok(Loaded { sessions, now }) => {
+                    self.contact.answered(started);
                     let mut rows: HashMap<_, _> = sessions.into_iter().map(|row| (row.id, row)).collect();
                     batch.land(|id| {
                         Ok(Arc::new(Reading {
@@ -246,10 +249,10 @@ impl Batch {
 
     fn land_one(&self, flight: &Flight, found: Result<Arc<Reading>, Arc<Error>>) {
         let state = &flight.state;
-        if let Ok(Known::Row { session, .. }) = found.as_ref().map(|reading| &reading.known) {
-            if let Some(ended) = &session.ended {
-                state.remember_end(ended);
-            }
+        if let Ok(Known::Row { session, .. }) = found.as_ref().map(|reading| &reading.known)
+            && let Some(ended) = &session.ended
+        {
+            state.remember_end(ended);
         }
         let mut flights = state.flights();
         let void = flights.current.take().is_some_and(|flying| flying.void);

@@ -7,6 +7,7 @@
 //! moka keeps the states alive and nothing more: it has no say in what is true. Its own `get_with` family loses the
 //! race between a load and an invalidation (see `tests/stale_set_race.rs`).
 
+mod contact;
 mod flight;
 mod state;
 mod tokens;
@@ -17,6 +18,7 @@ use std::{sync::Arc, time::Duration};
 use moka::{policy::EvictionPolicy, sync::Cache};
 
 pub(crate) use self::{
+    contact::Contact,
     flight::LoadLimits,
     state::{Known, Reading, State},
     tokens::TokenCache,
@@ -39,6 +41,7 @@ pub(crate) struct SessionCache {
     kept: Cache<SessionId, Arc<State>>,
     loader: Arc<Loader>,
     trust: Arc<Trust>,
+    contact: Arc<Contact>,
 }
 
 impl SessionCache {
@@ -51,8 +54,10 @@ impl SessionCache {
         capacity: u64,
     ) -> Self {
         let kept = Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru()).build();
-        let loader = Arc::new(Loader::new(store, clock, Arc::clone(&trust), lives, limits));
-        Self { registry: Arc::new(Registry::new()), kept, loader, trust }
+        let contact = Arc::new(Contact::new(clock.tick()));
+        let told = (Arc::clone(&trust), Arc::clone(&contact));
+        let loader = Arc::new(Loader::new(store, clock, told, lives, limits));
+        Self { registry: Arc::new(Registry::new()), kept, loader, trust, contact }
     }
 
     /// The one state of this session.
@@ -115,14 +120,24 @@ impl SessionCache {
             Change::Session(id) => self.mark_stale(*id),
             Change::Everything => self.mark_all_stale(),
             Change::Connected => self.trust.new_lease(),
-            Change::ToldUpTo(sent) => self.trust.renew(*sent),
-            Change::Lost(_) => self.trust.end_lease(),
+            Change::ToldUpTo(sent) => {
+                self.trust.renew(*sent);
+                self.contact.answered(*sent);
+            }
+            Change::Lost(cause) => {
+                self.trust.end_lease();
+                self.contact.lost(cause);
+            }
         }
     }
 
     /// How many sessions are kept, about.
     pub(crate) fn len(&self) -> u64 {
         self.kept.entry_count()
+    }
+
+    pub(crate) fn contact(&self) -> &Contact {
+        &self.contact
     }
 
     /// How long until what was read has to be read again, at the least.

@@ -28,6 +28,7 @@ pub(crate) struct Reading {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "rows are the rule; a box would cost each hit a second jump")]
 pub(crate) enum Known {
     /// No such row.
     Missing,
@@ -107,8 +108,10 @@ impl Drop for State {
 /// Finds the state of a session. It keeps none alive.
 #[derive(Debug)]
 pub(super) struct Registry {
-    shards: Box<[Mutex<HashMap<SessionId, Weak<State>>>]>,
+    shards: Box<[Mutex<Shard>]>,
 }
+
+type Shard = HashMap<SessionId, Weak<State>>;
 
 impl Registry {
     pub(super) fn new() -> Self {
@@ -154,7 +157,7 @@ impl Registry {
         }
     }
 
-    fn shard(&self, id: SessionId) -> MutexGuard<'_, HashMap<SessionId, Weak<State>>> {
+    fn shard(&self, id: SessionId) -> MutexGuard<'_, Shard> {
         // The last bits of a UUID of any version are random enough to spread; the map inside is keyed.
         let place = usize::from(id.as_uuid().as_bytes()[15]) % SHARDS;
         self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)

@@ -3,16 +3,17 @@
 
 mod current;
 mod end;
+mod health;
 mod sign_in;
 mod validate;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
     current::CurrentSession,
+    health::{Coherence, Health},
     sign_in::{Issue, Issuing, SignIn, SignedIn},
 };
 pub(crate) use self::{
@@ -47,6 +48,8 @@ pub(crate) struct Inner {
     clock: Clock,
     settings: Settings,
     on_issue: Option<OnIssue>,
+    /// Nobody else can change anything.
+    alone: bool,
 }
 
 impl Sessions {
@@ -76,6 +79,7 @@ impl Sessions {
         let Parts { store, access_tokens, on_issue, clock } = parts;
         let keys = access_tokens.seal()?;
         let changes = store.changes(&clock, settings.max_staleness);
+        let alone = matches!(changes, Changes::OnlyHere);
         let trust = Arc::new(match changes {
             Changes::OnlyHere => Trust::for_ever(settings.max_staleness),
             Changes::Untold | Changes::Feed(_) => Trust::by_time(settings.max_staleness),
@@ -93,7 +97,13 @@ impl Sessions {
             tokio::spawn(apply_changes(feed, Arc::downgrade(&cache)));
         }
         let known_tokens = TokenCache::new(capacity, settings.access_token_ttl.max(KEEP_FOREIGN_TOKENS));
-        Ok(Self(Arc::new(Inner { store, cache, keys, known_tokens, recorder, writer, clock, settings, on_issue })))
+        let max_staleness = settings.max_staleness;
+        let inner =
+            Arc::new(Inner { store, cache, keys, known_tokens, recorder, writer, clock, settings, on_issue, alone });
+        if !alone {
+            tokio::spawn(health::keep_in_contact(Arc::downgrade(&inner), max_staleness));
+        }
+        Ok(Self(inner))
     }
 
     /// A user's live sessions, the newest activity first, this node's unwritten activity included. `current` is marked
@@ -157,13 +167,6 @@ impl Sessions {
         answer.await.map_err(|cause| Error::unavailable("recording activity", cause))?
     }
 
-    /// How this node is doing, for a health page. Asks nobody.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        let inner = &*self.0;
-        Health { cached_sessions: inner.cache.len(), queued_activity: inner.recorder.len() }
-    }
-
     /// Runs a write to its end even if the caller goes away, and answers within `ANSWER_WITHIN` either way.
     async fn detached<T: Send + 'static>(
         &self,
@@ -222,17 +225,6 @@ impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inner").finish_non_exhaustive()
     }
-}
-
-/// How a node is doing.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct Health {
-    /// Sessions kept in memory, about.
-    pub cached_sessions: u64,
-    /// Sessions whose activity waits to be written.
-    pub queued_activity: usize,
 }
 
 /// Applies what the store tells, in order. Ends with the cache or with the feed.

@@ -128,13 +128,12 @@ impl Sessions {
             Ok(token) => token,
             Err(refused) => return Validation::Done(Verdict::Refused(refused)),
         };
-        if !mode.strict {
-            if let Some(verdict) = self.judge_cached(&token, now) {
-                if mode.touch && matches!(verdict, Verdict::Live(_)) {
-                    self.0.recorder.touch(token.state.seen(), now, ip_address);
-                }
-                return Validation::Done(verdict);
+        let verdict = if mode.strict { None } else { self.judge_cached(&token, now) };
+        if let Some(verdict) = verdict {
+            if mode.touch && matches!(verdict, Verdict::Live(_)) {
+                self.0.recorder.touch(token.state.seen(), now, ip_address);
             }
+            return Validation::Done(verdict);
         }
         Validation::Read(PendingRead {
             sessions: self.clone(),

@@ -56,6 +56,7 @@ pub trait SessionStore: Debug + Send + Sync + sealed::Sealed + 'static {
 }
 
 pub(crate) mod sealed {
+    #[expect(unnameable_types, reason = "that is how a trait is sealed")]
     pub trait Sealed {}
 }
 

@@ -8,7 +8,7 @@ use crate::token::TokenUse;
 pub(crate) const COOKIE: &str = "__Host-session";
 
 /// What was found.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presented<'a> {
     /// Nothing that concerns us. Other `Authorization` schemes are somebody else's.
     Nothing,

@@ -79,11 +79,12 @@ impl Shared {
             }
         };
         let outer = request.extensions().get::<Judgement>().filter(|outer| outer.is_of(sessions));
-        if let Some(outer) = outer {
-            if self.credential.is_none() && (outer.is_strict() || !self.strict) {
-                let judgement = outer.taken_over(self);
-                return (request, Judging::Done(judgement));
-            }
+        if let Some(outer) = outer
+            && self.credential.is_none()
+            && (outer.is_strict() || !self.strict)
+        {
+            let judgement = outer.taken_over(self);
+            return (request, Judging::Done(judgement));
         }
         let mode = Mode { strict: self.strict, touch: outer.is_none() };
         if let Some(find) = &self.credential {
@@ -142,12 +143,13 @@ pub(super) fn admit<B>(
     mut request: Request<B>,
     judgement: Judgement,
 ) -> Result<Request<B>, Box<Response>> {
-    if shared.required && !is_preflight(request.method(), request.headers()) {
-        if let Err(rejection) = judgement.required() {
-            let (parts, _body) = request.into_parts();
-            let answer = rejection.with_answer(shared.on_reject.as_ref(), &parts);
-            return Err(Box::new(answer.into_response()));
-        }
+    if shared.required
+        && !is_preflight(request.method(), request.headers())
+        && let Err(rejection) = judgement.required()
+    {
+        let (parts, _body) = request.into_parts();
+        let answer = rejection.with_answer(shared.on_reject.as_ref(), &parts);
+        return Err(Box::new(answer.into_response()));
     }
     request.extensions_mut().insert(judgement);
     Ok(request)

@@ -17,6 +17,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
+use super::primary::{Identity, Primary};
 use crate::error::{ConfigError, Error, ErrorKind};
 
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(super) struct Lender {
     pool: Pool,
     /// Writes may wait for row locks; half of the pool is never theirs.
     writes: Arc<Semaphore>,
+    primary: Arc<Primary>,
 }
 
 impl Lender {
@@ -34,13 +36,26 @@ impl Lender {
                 "the pool needs at least two connections: writes use half of them and must leave one for reads",
             ));
         }
-        Ok(Self { pool, writes: Arc::new(Semaphore::new(size / 2)) })
+        Ok(Self { pool, writes: Arc::new(Semaphore::new(size / 2)), primary: Arc::default() })
     }
 
     /// A connection, for statements outside of a transaction.
     pub(super) async fn borrow(&self, doing: &'static str) -> Result<Lent, Error> {
         let client = self.pool.timeout_get(&POOL_TIMEOUTS).await.map_err(|cause| Error::unavailable(doing, cause))?;
-        Ok(Lent(Some(client)))
+        let new = Object::metrics(&client).recycle_count == 0;
+        let lent = Lent(Some(client));
+        if new {
+            let identity = Identity::read(&lent).await.map_err(|cause| Error::unavailable(doing, cause))?;
+            if !self.primary.agrees_with(&identity) {
+                return Err(Error::unavailable(doing, "the pool reached another server than the listener"));
+            }
+        }
+        Ok(lent)
+    }
+
+    /// Shared with the listener.
+    pub(super) const fn primary(&self) -> &Arc<Primary> {
+        &self.primary
     }
 
     /// A transaction whose commit is on disk when it returns, whatever the role's defaults are.

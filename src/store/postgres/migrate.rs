@@ -21,8 +21,10 @@ pub struct Migration {
 }
 
 /// Every migration, in order: for those who apply them with a tool of their own.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "0001_sessions.sql", sql: include_str!("../../../migrations/0001_sessions.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "0001_sessions.sql", sql: include_str!("../../../migrations/0001_sessions.sql") },
+    Migration { version: 2, name: "0002_notify.sql", sql: include_str!("../../../migrations/0002_notify.sql") },
+];
 
 pub(super) async fn run(lender: &Lender, schema: &str) -> Result<(), Error> {
     let write = lender.begin(MIGRATING).await?;

@@ -4,13 +4,16 @@
 //! transaction mode. Every write is an `INSERT`, or an `UPDATE .. WHERE ended_at IS NULL`: nothing is upserted.
 
 mod lend;
+mod listen;
 mod migrate;
+mod primary;
 mod row;
 mod sql;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio::sync::mpsc;
 use tokio_postgres::{
     Config, NoTls,
     types::{ToSql, Type},
@@ -19,10 +22,12 @@ use tokio_postgres::{
 pub use self::migrate::{MIGRATIONS, Migration};
 use self::{
     lend::{Lender, Write},
+    listen::Listener,
     sql::Sql,
 };
 use super::{
-    Activity, Changes, EndOutcome, EndRequest, EndTarget, Loaded, NewSession, SessionStore, StoreFuture, sealed,
+    Activity, ChangeFeed, Changes, EndOutcome, EndRequest, EndTarget, Loaded, NewSession, SessionStore, StoreFuture,
+    sealed,
 };
 use crate::{
     clock::Clock,
@@ -38,6 +43,7 @@ use crate::{
 pub struct PostgresStore {
     lender: Lender,
     sql: Sql,
+    listen: Option<Config>,
 }
 
 impl PostgresStore {
@@ -54,31 +60,15 @@ impl PostgresStore {
     ///
     /// [`ConfigError`] where the URL cannot be read or the database cannot be reached.
     pub async fn connect(url: &str) -> Result<Self, ConfigError> {
-        let mut config: Config = url.parse().map_err(|cause: tokio_postgres::Error| {
-            // The cause names the option, never its value; the URL itself may hold a password.
-            ConfigError::because("the database URL cannot be read: see its source() for the option at fault", cause)
-        })?;
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Duration::from_secs(2));
-        }
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(Duration::from_secs(10));
-        }
-        if config.get_keepalives_idle() == tokio_postgres_default_keepalive() {
-            config.keepalives_idle(Duration::from_secs(10));
-            config.keepalives_interval(Duration::from_secs(3)).keepalives_retries(3);
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("axum-device-sessions");
-        }
-        config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+        let config = configured(url)?;
+        let listen = Some(config.clone());
         let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(10)
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|cause| ConfigError::because("the connection pool cannot be built", cause))?;
-        let store = Self::from_pool(pool)?;
+        let store = Self { listen, ..Self::from_pool(pool)? };
         store.lender.borrow("connecting to the database").await.map_err(|cause| {
             ConfigError::because("the database cannot be reached: is the address right and the server up?", cause)
         })?;
@@ -94,7 +84,21 @@ impl PostgresStore {
     ///
     /// [`ConfigError`] where the pool has fewer than two connections.
     pub fn from_pool(pool: Pool) -> Result<Self, ConfigError> {
-        Ok(Self { lender: Lender::new(pool)?, sql: Sql::new(DEFAULT_SCHEMA) })
+        Ok(Self { lender: Lender::new(pool)?, sql: Sql::new(DEFAULT_SCHEMA), listen: None })
+    }
+
+    /// Where the two connections go over which this node is told of changes made elsewhere. They must reach the same
+    /// primary directly, not through a pooler in transaction mode, which swallows `LISTEN`.
+    ///
+    /// By default the address given to [`connect`](Self::connect); after [`from_pool`](Self::from_pool) there is none.
+    /// Without it, or where it turns out deaf, nothing is lost but efficiency: each session in use is read again every
+    /// `max_staleness`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] where the URL cannot be read.
+    pub fn listen_url(self, url: &str) -> Result<Self, ConfigError> {
+        Ok(Self { listen: Some(configured(url)?), ..self })
     }
 
     /// Another schema than `device_sessions` for the tables.
@@ -293,9 +297,43 @@ impl SessionStore for PostgresStore {
         Box::pin(async move { self.write_activity(&batch).await })
     }
 
-    fn changes(&self, _clock: &Clock, _max_staleness: Duration) -> Changes {
-        Changes::Untold
+    fn changes(&self, clock: &Clock, max_staleness: Duration) -> Changes {
+        let Some(config) = self.listen.clone() else { return Changes::Untold };
+        let (feed, changes) = mpsc::channel(1_024);
+        let listener = Listener {
+            config,
+            schema: self.sql.schema().to_owned(),
+            clock: clock.clone(),
+            max_staleness,
+            primary: Arc::clone(self.lender.primary()),
+            feed,
+        };
+        tokio::spawn(listener.run());
+        Changes::Feed(ChangeFeed(changes))
     }
+}
+
+/// The settings of a URL, with what it leaves open set as [`PostgresStore::connect`] says.
+fn configured(url: &str) -> Result<Config, ConfigError> {
+    let mut config: Config = url.parse().map_err(|cause: tokio_postgres::Error| {
+        // The cause names the option, never its value; the URL itself may hold a password.
+        ConfigError::because("the database URL cannot be read: see its source() for the option at fault", cause)
+    })?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(Duration::from_secs(2));
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(Duration::from_secs(10));
+    }
+    if config.get_keepalives_idle() == tokio_postgres_default_keepalive() {
+        config.keepalives_idle(Duration::from_secs(10));
+        config.keepalives_interval(Duration::from_secs(3)).keepalives_retries(3);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("axum-device-sessions");
+    }
+    config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+    Ok(config)
 }
 
 fn seconds(span: Duration) -> f64 {

@@ -16,8 +16,8 @@ use super::super::{
 };
 use crate::{
     error::Error,
-    session::{EndReason, Ended, SessionId},
-    sessions::{CurrentSession, Refusal, Sessions, Verdict},
+    session::{EndReason, Ended, SessionId, UserId},
+    sessions::{CurrentSession, Refusal, Refused, Sessions, Verdict},
     store::{EndOutcome, EndTarget},
 };
 
@@ -88,24 +88,22 @@ pub(super) async fn logout(
 }
 
 /// The session that a validly signed token names, live or with an expired token.
-pub(super) struct Token(SessionId, crate::UserId);
+pub(super) struct Token(SessionId, UserId);
 
 impl<S: Send + Sync> FromRequestParts<S> for Token {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
         let judgement = Judgement::from_parts(parts)?;
-        match &judgement.verdict {
-            Verdict::Live(current) => Ok(Self(current.id(), current.user_id().clone())),
-            Verdict::Refused(refused) if refused.why == Refusal::TokenExpired => {
-                refused.named.clone().map(|(session, user)| Self(session, user)).ok_or(Cause::InvalidToken)
-            }
-            _ => Err(Cause::MissingToken),
+        if let Verdict::Refused(Refused { why: Refusal::TokenExpired, named: Some((session, user)) }) =
+            &judgement.verdict
+        {
+            return Ok(Self(*session, user.clone()));
         }
-        .or_else(|fallback| {
-            let rejection = SessionRejection::of(&judgement.verdict).unwrap_or_else(|| SessionRejection::new(fallback));
-            Err(judgement.answer(rejection, parts))
-        })
+        match judgement.required() {
+            Ok(current) => Ok(Self(current.id(), current.user_id().clone())),
+            Err(rejection) => Err(judgement.answer(rejection, parts)),
+        }
     }
 }
 
