@@ -24,6 +24,7 @@ pub struct SessionsBuilder {
     load_timeout: Option<Duration>,
     max_age: Duration,
     max_cached_sessions: u64,
+    outage_grace: Duration,
     on_issue: Option<OnIssue>,
     clock: Clock,
 }
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) load_timeout: Duration,
     pub(crate) max_age: Duration,
     pub(crate) max_cached_sessions: u64,
+    pub(crate) outage_grace: Duration,
 }
 
 /// What `build()` needs besides the settings.
@@ -62,6 +64,7 @@ impl SessionsBuilder {
             load_timeout: None,
             max_age: Duration::from_secs(10 * 60),
             max_cached_sessions: 100_000,
+            outage_grace: Duration::ZERO,
             on_issue: None,
             clock: Clock::default(),
         }
@@ -121,6 +124,16 @@ impl SessionsBuilder {
     /// that finds no room costs a read, nothing else; the least recently used go first.
     pub fn max_cached_sessions(self, max_cached_sessions: u64) -> Self {
         Self { max_cached_sessions, ..self }
+    }
+
+    /// How much longer than `max_staleness` sessions that this node has validated before may go on while the database
+    /// cannot be asked. Default: zero, so that they are answered 503.
+    ///
+    /// This is availability bought with a known risk: during an outage a session that was ended elsewhere just before
+    /// may be let in for up to `max_staleness + outage_grace`. At most one hour. It never brings in a session that
+    /// this node does not know, and never one that it knows has ended.
+    pub fn outage_grace(self, outage_grace: Duration) -> Self {
+        Self { outage_grace, ..self }
     }
 
     /// Asked whenever a token is about to be issued: may this user have one, and with which claims? Roles stay fresh,
@@ -190,6 +203,7 @@ impl SessionsBuilder {
             load_timeout,
             max_age,
             max_cached_sessions,
+            outage_grace,
             on_issue,
             clock,
         } = self;
@@ -226,6 +240,12 @@ impl SessionsBuilder {
                  read brings could not be believed any more"
             )));
         }
+        if outage_grace > LONGEST_GRACE {
+            return Err(ConfigError::new(format!(
+                "outage_grace is {outage_grace:?}: for so long nobody could be signed out during an outage; make it \
+                 at most {LONGEST_GRACE:?}"
+            )));
+        }
         if max_cached_sessions == 0 {
             return Err(ConfigError::new(
                 "max_cached_sessions is 0: every request would read the database; give it room",
@@ -240,6 +260,7 @@ impl SessionsBuilder {
             load_timeout,
             max_age,
             max_cached_sessions,
+            outage_grace,
         };
         Ok((settings, Parts { store, access_tokens, on_issue, clock }))
     }
@@ -252,5 +273,6 @@ impl fmt::Debug for SessionsBuilder {
 }
 
 const DAY: u64 = 24 * 60 * 60;
+const LONGEST_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Far enough for "never", near enough that no sum of times overflows.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * DAY);

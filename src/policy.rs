@@ -44,13 +44,16 @@ impl Deadlines {
     }
 }
 
-/// Whether a session with these deadlines, last seen on this node at `seen`, has run out by `now`.
-pub(crate) fn run_out(deadlines: Deadlines, seen: Option<Tick>, now: Tick, lives: Lifetimes) -> Option<EndReason> {
-    if deadlines.absolute <= now {
-        return Some(EndReason::Absolute);
-    }
+/// When and why a session with these deadlines, last seen on this node at `seen`, ends if nothing happens.
+pub(crate) fn ends_at(deadlines: Deadlines, seen: Option<Tick>, lives: Lifetimes) -> (Tick, EndReason) {
     let idle = seen.map_or(deadlines.idle, |seen| deadlines.idle.max(seen.after(lives.idle + lives.idle_allowance)));
-    (idle <= now).then_some(EndReason::Idle)
+    if deadlines.absolute <= idle { (deadlines.absolute, EndReason::Absolute) } else { (idle, EndReason::Idle) }
+}
+
+/// Whether it has run out by `now`.
+pub(crate) fn run_out(deadlines: Deadlines, seen: Option<Tick>, now: Tick, lives: Lifetimes) -> Option<EndReason> {
+    let (at, reason) = ends_at(deadlines, seen, lives);
+    (at <= now).then_some(reason)
 }
 
 /// When a session ends if nothing happens, as told to people: the nearer of idle (without the allowance) and absolute.

@@ -75,6 +75,11 @@ impl SessionCache {
         state.reading().filter(|reading| self.trust.believes(reading, now))
     }
 
+    /// The reading to judge by although the database cannot be asked, for so much longer than it may be believed.
+    pub(crate) fn tolerated(&self, state: &State, now: Tick, grace: Duration) -> Option<Arc<Reading>> {
+        state.reading().filter(|reading| !grace.is_zero() && self.trust.tolerates(reading, now, grace))
+    }
+
     /// Reads the row, together with whoever else asks for it; with `strict`, by a query that is sent after this call.
     ///
     /// # Errors

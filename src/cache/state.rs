@@ -6,6 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
 
 use super::{flight::Flights, trust::LeaseCell};
 use crate::{
@@ -48,6 +49,8 @@ pub(crate) struct State {
     /// Reads under way. Its lock also decides whether a reading is stored or void.
     flights: Mutex<Flights>,
     registry: Weak<Registry>,
+    /// Wakes those who wait for the end: something changed.
+    changed: Notify,
 }
 
 impl State {
@@ -84,6 +87,12 @@ impl State {
         let gone = self.reading.swap(None);
         drop(flights);
         drop(gone);
+        self.changed.notify_waiters();
+    }
+
+    /// Something about the session changed.
+    pub(crate) const fn changed(&self) -> &Notify {
+        &self.changed
     }
 
     /// Stores what a flight found. The caller holds the lock of the flights and has made sure that it is not void.
@@ -136,6 +145,7 @@ impl Registry {
             seen: Arc::new(LastSeen::new(id)),
             flights: Mutex::default(),
             registry: Arc::downgrade(self),
+            changed: Notify::new(),
         });
         shard.insert(id, Arc::downgrade(&state));
         state

@@ -23,22 +23,35 @@ use crate::clock::Tick;
 
 /// Holds while its deadline lies ahead. Zero is final.
 #[derive(Debug)]
-pub(crate) struct LeaseCell(AtomicU64);
+pub(crate) struct LeaseCell {
+    deadline: AtomicU64,
+    /// What was committed before this has been told. Stays when the lease is lost.
+    told_up_to: AtomicU64,
+}
 
 impl LeaseCell {
+    const fn until(deadline: u64) -> Self {
+        Self { deadline: AtomicU64::new(deadline), told_up_to: AtomicU64::new(0) }
+    }
+
     fn holds(&self, now: Tick) -> bool {
-        self.0.load(Ordering::Acquire) > now.as_nanos()
+        self.deadline.load(Ordering::Acquire) > now.as_nanos()
     }
 
     /// Moves the deadline forward, unless the cell has been dropped: a renewal that is late must not revive it.
-    fn renew(&self, until: Tick) {
+    fn renew(&self, told_up_to: Tick, until: Tick) {
         let forward = |deadline: u64| (deadline != DROPPED && deadline < until.as_nanos()).then_some(until.as_nanos());
-        // Err: dropped, or already further. Both are fine.
-        let _unchanged = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, forward);
+        if self.deadline.fetch_update(Ordering::AcqRel, Ordering::Acquire, forward).is_ok() {
+            self.told_up_to.fetch_max(told_up_to.as_nanos(), Ordering::AcqRel);
+        }
     }
 
     fn drop_for_good(&self) {
-        self.0.store(DROPPED, Ordering::Release);
+        self.deadline.store(DROPPED, Ordering::Release);
+    }
+
+    fn told_up_to(&self) -> Tick {
+        Tick::from_nanos(self.told_up_to.load(Ordering::Acquire))
     }
 }
 
@@ -56,12 +69,12 @@ pub(crate) struct Trust {
 impl Trust {
     /// No lease: readings are believed for `max_staleness`.
     pub(crate) fn by_time(max_staleness: Duration) -> Self {
-        Self { current: ArcSwap::from_pointee(LeaseCell(AtomicU64::new(DROPPED))), max_staleness }
+        Self { current: ArcSwap::from_pointee(LeaseCell::until(DROPPED)), max_staleness }
     }
 
     /// A lease without end: this process is the only one that changes anything.
     pub(crate) fn for_ever(max_staleness: Duration) -> Self {
-        Self { current: ArcSwap::from_pointee(LeaseCell(AtomicU64::new(u64::MAX))), max_staleness }
+        Self { current: ArcSwap::from_pointee(LeaseCell::until(u64::MAX)), max_staleness }
     }
 
     /// To be taken before the query is sent.
@@ -79,12 +92,19 @@ impl Trust {
         }
     }
 
+    /// Whether this reading may be judged by although the database cannot be asked, because the host chose so: for
+    /// `grace` longer than it could be believed. Counted from the last instant at which it was known to be true.
+    pub(crate) fn tolerates(&self, reading: &Reading, now: Tick, grace: Duration) -> bool {
+        let true_at = reading.started.max(reading.cell.told_up_to());
+        matches!(reading.known, Known::Row { .. }) && now < true_at.after(self.max_staleness + grace)
+    }
+
     pub(crate) fn new_lease(&self) {
-        self.current.swap(Arc::new(LeaseCell(AtomicU64::new(NOT_YET)))).drop_for_good();
+        self.current.swap(Arc::new(LeaseCell::until(NOT_YET))).drop_for_good();
     }
 
     pub(crate) fn renew(&self, told_up_to: Tick) {
-        self.current.load().renew(told_up_to.after(self.max_staleness));
+        self.current.load().renew(told_up_to, told_up_to.after(self.max_staleness));
     }
 
     pub(crate) fn end_lease(&self) {
@@ -93,7 +113,7 @@ impl Trust {
 
     pub(crate) fn lease_left(&self, now: Tick) -> Option<Duration> {
         let cell = self.current.load();
-        cell.holds(now).then(|| Tick::from_nanos(cell.0.load(Ordering::Acquire)).since(now))
+        cell.holds(now).then(|| Tick::from_nanos(cell.deadline.load(Ordering::Acquire)).since(now))
     }
 }
 
@@ -117,7 +137,7 @@ mod tests {
         trust.renew(start);
         assert!(old.holds(start.after(4 * SECOND)) && !old.holds(start.after(5 * SECOND)));
         trust.new_lease();
-        old.renew(start.after(60 * SECOND));
+        old.renew(start, start.after(60 * SECOND));
         assert!(!old.holds(start), "what was read over the old connection does not count any more");
         assert!(!Arc::ptr_eq(&old, &trust.cell()));
     }

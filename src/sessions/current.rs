@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use super::KnownToken;
 use crate::{
     cache::{Known, Reading},
-    session::{Session, SessionId, UserId},
+    clock::Tick,
+    policy::{self, Deadlines, Lifetimes},
+    session::{EndReason, Session, SessionId, UserId},
 };
 
 /// The live session of the request being handled: proof that the layer has checked it. Take it as an argument of a
@@ -49,9 +51,8 @@ impl CurrentSession {
 
     /// The session with all that is known of it, active now.
     #[must_use]
-    #[expect(clippy::unreachable, reason = "see `new`")]
     pub fn session(&self) -> Session {
-        let Known::Row { session, .. } = &self.reading.known else { unreachable!("made of a row") };
+        let (session, _) = self.row();
         match self.token.home.upgrade() {
             Some(home) => {
                 let now = home.clock.tick();
@@ -67,8 +68,34 @@ impl CurrentSession {
     ///
     /// Where it is something else than a `T`.
     pub fn metadata<T: DeserializeOwned>(&self) -> Result<Option<T>, serde_json::Error> {
-        let Known::Row { session, .. } = &self.reading.known else { return Ok(None) };
-        session.metadata.as_ref().map(T::deserialize).transpose()
+        self.row().0.metadata.as_ref().map(T::deserialize).transpose()
+    }
+
+    /// Waits until the session has ended, wherever and by whatever it is ended, and says why: for WebSockets, event
+    /// streams and long jobs. No request is needed meanwhile, and none is counted as activity.
+    ///
+    /// Resolves at once when the node is told of the end, and within `max_staleness` where telling fails. While the
+    /// database cannot be asked it waits on: nothing has been learnt. Without the last [`Sessions`](crate::Sessions)
+    /// handle it never resolves.
+    ///
+    /// # Cancel safety
+    ///
+    /// Drop it at any time.
+    pub fn ended(&self) -> impl Future<Output = EndReason> + Send + use<> {
+        super::wait::ended(Arc::clone(&self.token))
+    }
+
+    /// When it ends if nothing happens.
+    pub(super) fn ends_at(&self, lives: Lifetimes) -> Tick {
+        policy::ends_at(self.row().1, self.token.state.seen().at(), lives).0
+    }
+
+    #[expect(clippy::unreachable, reason = "see `new`")]
+    fn row(&self) -> (&Session, Deadlines) {
+        match &self.reading.known {
+            Known::Row { session, deadlines } => (session, *deadlines),
+            Known::Missing => unreachable!("made of a live row"),
+        }
     }
 
     pub(crate) const fn token(&self) -> &Arc<KnownToken> {

@@ -6,6 +6,7 @@ mod end;
 mod health;
 mod sign_in;
 mod validate;
+mod wait;
 
 use std::{fmt, sync::Arc, time::Duration};
 

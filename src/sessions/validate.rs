@@ -177,7 +177,7 @@ impl Sessions {
     }
 
     /// The verdict, if what is in memory is enough for one.
-    fn judge_cached(&self, token: &Arc<KnownToken>, now: Tick) -> Option<Verdict> {
+    pub(super) fn judge_cached(&self, token: &Arc<KnownToken>, now: Tick) -> Option<Verdict> {
         if let Some(ended) = token.state.ended() {
             return Some(Verdict::Refused(ended_refusal(token, &ended.reason)));
         }
@@ -240,7 +240,7 @@ impl PendingRead {
 }
 
 impl Sessions {
-    async fn read_and_judge(&self, token: &Arc<KnownToken>, strict: bool) -> Result<Verdict, Arc<Error>> {
+    pub(super) async fn read_and_judge(&self, token: &Arc<KnownToken>, strict: bool) -> Result<Verdict, Arc<Error>> {
         let judged = async {
             let reading = self.0.cache.read(&token.state, strict).await?;
             if let Some(verdict) = self.judge(token, reading, self.0.clock.tick()) {
@@ -251,9 +251,20 @@ impl Sessions {
             let now = reading.started;
             self.judge(token, reading, now).ok_or_else(|| unread("a session could not be read freshly"))
         };
-        tokio::time::timeout(ANSWER_WITHIN, judged)
+        let judged = tokio::time::timeout(ANSWER_WITHIN, judged)
             .await
-            .unwrap_or_else(|late| Err(Arc::new(Error::unavailable("reading a session", late))))
+            .unwrap_or_else(|late| Err(Arc::new(Error::unavailable("reading a session", late))));
+        match judged {
+            Err(error) if !strict => self.judge_in_outage(token).ok_or(error),
+            judged => judged,
+        }
+    }
+
+    /// The verdict that the host's `outage_grace` allows.
+    fn judge_in_outage(&self, token: &Arc<KnownToken>) -> Option<Verdict> {
+        let now = self.0.clock.tick();
+        let reading = self.0.cache.tolerated(&token.state, now, self.0.settings.outage_grace)?;
+        self.judge(token, reading, now)
     }
 }
 

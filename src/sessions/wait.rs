@@ -1,0 +1,48 @@
+//! Waiting for the end of a session. A waiter makes no requests, so it looks for itself.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use super::{KnownToken, Refusal, Refused, Sessions, Verdict};
+use crate::session::EndReason;
+
+/// See `CurrentSession::ended`.
+pub(super) async fn ended(token: Arc<KnownToken>) -> EndReason {
+    loop {
+        // Registered before looking, so that a change in between is not slept through.
+        let mut changed = pin!(token.state.changed().notified());
+        changed.as_mut().enable();
+        let pause = match look(&token).await {
+            Ok(reason) => return reason,
+            Err(pause) => pause,
+        };
+        tokio::select! {
+            () = changed => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Why it ended; or how long to wait before looking again. Looking costs no read while what is in memory may be
+/// believed, so one short timer serves every case: a lost lease, polling, and the session's own expiry.
+async fn look(token: &Arc<KnownToken>) -> Result<EndReason, Duration> {
+    // Not kept while waiting: a waiter keeps nothing alive.
+    let sessions = token.home.upgrade().map(Sessions::from_inner).ok_or(Duration::MAX)?;
+    let settings = &sessions.0.settings;
+    let verdict = match sessions.judge_cached(token, sessions.tick()) {
+        Some(verdict) => verdict,
+        None => sessions.read_and_judge(token, false).await.unwrap_or(Verdict::Unavailable),
+    };
+    match verdict {
+        Verdict::Live(current) => {
+            let left = current.ends_at(settings.lives).since(sessions.tick());
+            Err(left.clamp(SHORTEST, settings.max_staleness))
+        }
+        Verdict::Refused(Refused { why: Refusal::SessionEnded(reason), .. }) => Ok(reason),
+        // Deleted, by somebody who may write to the database.
+        Verdict::Refused(_) => Ok(EndReason::RevokedByAdmin),
+        Verdict::Unavailable | Verdict::Anonymous => Err(settings.max_staleness),
+    }
+}
+
+/// A session about to expire is not looked at in a tight loop.
+const SHORTEST: Duration = Duration::from_millis(1);
