@@ -16,8 +16,7 @@ const SECRET: [u8; 32] = *b"0123456789abcdefghijklmnopqrstuv";
 async fn node(db: &TestDb) -> Sessions {
     let store = PostgresStore::connect(db.url()).await.unwrap();
     store.migrate().await.unwrap();
-    let sessions =
-        Sessions::builder(store).access_tokens(AccessTokens::hs256(SECRET).unwrap()).build().await.unwrap();
+    let sessions = Sessions::builder(store).access_tokens(AccessTokens::hs256(SECRET).unwrap()).build().await.unwrap();
     eventually("the node is told of changes", || async { sessions.health().coherence == Coherence::Lease }).await;
     sessions
 }

@@ -71,6 +71,7 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|pair| pair.trim().split_once('='))
 }
 
+#[cfg(feature = "routes")]
 pub(crate) fn has_cookie(headers: &HeaderMap) -> bool {
     cookie(headers).is_some()
 }

@@ -27,6 +27,7 @@ pub struct SessionRejection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     LayerMissing,
+    #[cfg_attr(not(feature = "routes"), expect(dead_code, reason = "only the routes need a store"))]
     NoStore,
     MissingToken,
     InvalidToken,

@@ -70,6 +70,7 @@ pub(super) enum Judging {
 
 impl Shared {
     /// The verdict on this request, or the read that it takes.
+    #[allow(clippy::infallible_destructuring_match, reason = "there is a second variant with `test-util`")]
     fn judge<B>(self: &Arc<Self>, request: Request<B>) -> (Request<B>, Judging) {
         let sessions = match &self.who {
             Who::Sessions(sessions) => sessions,

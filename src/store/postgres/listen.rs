@@ -21,17 +21,18 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Notification, Socket, tls::NoTlsStream};
+use tokio_postgres::{AsyncMessage, Client, Notification};
 
 use super::{
     super::Change,
     primary::{Identity, Primary},
+    transport::{Address, Messages},
 };
 use crate::clock::{Clock, Tick, jittered};
 
 /// Listens, and says what it hears into a feed, until nobody takes from the feed any more.
 pub(super) struct Listener {
-    pub(super) config: Config,
+    pub(super) address: Address,
     pub(super) schema: String,
     pub(super) clock: Clock,
     pub(super) max_staleness: Duration,
@@ -80,8 +81,8 @@ impl Listener {
 
     /// One pair of connections, from beginning to end. `heard` is set once a beat has come back.
     async fn listen(&self, heard: &mut bool) -> Result<std::convert::Infallible, Lost> {
-        let mut ear = Ear::connect(&self.config, &self.schema).await?;
-        let mouth = Mouth::connect(&self.config, &self.schema, &ear.beats).await?;
+        let mut ear = Ear::connect(&self.address, &self.schema).await?;
+        let mouth = Mouth::connect(&self.address, &self.schema, &ear.beats).await?;
         let identity = Identity::read(&mouth.client).await?;
         self.must_have_triggers(&mouth.client).await?;
         self.primary.is(identity);
@@ -184,7 +185,7 @@ impl Beat {
 
 /// The connection that listens.
 struct Ear {
-    connection: Connection<Socket, NoTlsStream>,
+    messages: Messages,
     /// Kept: dropping the client ends the connection.
     _client: Client,
     /// The channel of this node's own beats.
@@ -192,8 +193,8 @@ struct Ear {
 }
 
 impl Ear {
-    async fn connect(config: &Config, schema: &str) -> Result<Self, Lost> {
-        let (client, mut connection) = within(config.connect(NoTls)).await?;
+    async fn connect(address: &Address, schema: &str) -> Result<Self, Lost> {
+        let (client, mut messages) = within(address.connect()).await?;
         let mut beats = format!("{schema}_beat_");
         // Written to memory: cannot fail.
         let _infallible = write!(beats, "{:016x}", getrandom::u64().unwrap_or_default());
@@ -205,22 +206,22 @@ impl Ear {
             loop {
                 tokio::select! {
                     done = &mut listening => break done?,
-                    told = next(&mut connection) => drop(told?),
+                    told = next(&mut messages) => drop(told?),
                 }
             }
         }
-        Ok(Self { connection, _client: client, beats })
+        Ok(Self { messages, _client: client, beats })
     }
 
     async fn next(&mut self) -> Result<Notification, Lost> {
-        next(&mut self.connection).await
+        next(&mut self.messages).await
     }
 }
 
 /// Polled no more after its end: a dead connection would answer with its error for ever.
-async fn next(connection: &mut Connection<Socket, NoTlsStream>) -> Result<Notification, Lost> {
+async fn next(messages: &mut Messages) -> Result<Notification, Lost> {
     loop {
-        match poll_fn(|cx| connection.poll_message(cx)).await {
+        match poll_fn(&mut *messages).await {
             Some(Ok(AsyncMessage::Notification(told))) => return Ok(told),
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(describe(&error)),
@@ -238,13 +239,9 @@ struct Mouth {
 }
 
 impl Mouth {
-    async fn connect(config: &Config, schema: &str, beats: &str) -> Result<Self, Lost> {
-        let (client, connection) = within(config.connect(NoTls)).await?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "the beating connection ended");
-            }
-        });
+    async fn connect(address: &Address, schema: &str, beats: &str) -> Result<Self, Lost> {
+        let (client, mut messages) = within(address.connect()).await?;
+        let driver = tokio::spawn(async move { while let Some(Ok(_)) = poll_fn(&mut *messages).await {} });
         Ok(Self { client, schema: schema.to_owned(), beats: beats.to_owned(), driver })
     }
 

@@ -9,21 +9,22 @@ mod migrate;
 mod primary;
 mod row;
 mod sql;
+#[cfg(feature = "tls")]
+mod tls;
+mod transport;
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Pool, Runtime};
 use tokio::sync::mpsc;
-use tokio_postgres::{
-    Config, NoTls,
-    types::{ToSql, Type},
-};
+use tokio_postgres::types::{ToSql, Type};
 
 pub use self::migrate::{MIGRATIONS, Migration};
 use self::{
     lend::{Lender, Write},
     listen::Listener,
     sql::Sql,
+    transport::Address,
 };
 use super::{
     Activity, ChangeFeed, Changes, EndOutcome, EndRequest, EndTarget, Loaded, NewSession, SessionStore, StoreFuture,
@@ -43,7 +44,7 @@ use crate::{
 pub struct PostgresStore {
     lender: Lender,
     sql: Sql,
-    listen: Option<Config>,
+    listen: Option<Address>,
 }
 
 impl PostgresStore {
@@ -52,23 +53,23 @@ impl PostgresStore {
     ///
     /// Sets what the URL leaves open: `keepalives_idle` 10 s and `tcp_user_timeout` 10 s (a dead network is found only
     /// by the first when idle and only by the second while a query runs), `connect_timeout` 2 s, `application_name`,
-    /// `target_session_attrs=read-write` (a standby is refused).
+    /// `target_session_attrs=read-write` where several hosts are named. A standby is refused in any case.
     ///
-    /// Speaks plain TCP or a Unix socket. For TLS build the pool yourself and use [`PostgresStore::from_pool`].
+    /// TLS as the URL's `sslmode` says, with the feature `tls`: `verify-full` checks the server's name and certificate
+    /// against the system's roots, or those in `sslrootcert=FILE`; `require` encrypts, and checks nobody unless
+    /// `sslrootcert` is given; `disable` (the default) speaks plain TCP or a Unix socket.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] where the URL cannot be read or the database cannot be reached.
     pub async fn connect(url: &str) -> Result<Self, ConfigError> {
-        let config = configured(url)?;
-        let listen = Some(config.clone());
-        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let pool = Pool::builder(manager)
+        let address = Address::parse(url)?;
+        let pool = Pool::builder(address.manager())
             .max_size(10)
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|cause| ConfigError::because("the connection pool cannot be built", cause))?;
-        let store = Self { listen, ..Self::from_pool(pool)? };
+        let store = Self { listen: Some(address), ..Self::from_pool(pool)? };
         store.lender.borrow("connecting to the database").await.map_err(|cause| {
             ConfigError::because("the database cannot be reached: is the address right and the server up?", cause)
         })?;
@@ -98,7 +99,7 @@ impl PostgresStore {
     ///
     /// [`ConfigError`] where the URL cannot be read.
     pub fn listen_url(self, url: &str) -> Result<Self, ConfigError> {
-        Ok(Self { listen: Some(configured(url)?), ..self })
+        Ok(Self { listen: Some(Address::parse(url)?), ..self })
     }
 
     /// Another schema than `device_sessions` for the tables.
@@ -298,10 +299,10 @@ impl SessionStore for PostgresStore {
     }
 
     fn changes(&self, clock: &Clock, max_staleness: Duration) -> Changes {
-        let Some(config) = self.listen.clone() else { return Changes::Untold };
+        let Some(address) = self.listen.clone() else { return Changes::Untold };
         let (feed, changes) = mpsc::channel(1_024);
         let listener = Listener {
-            config,
+            address,
             schema: self.sql.schema().to_owned(),
             clock: clock.clone(),
             max_staleness,
@@ -313,36 +314,8 @@ impl SessionStore for PostgresStore {
     }
 }
 
-/// The settings of a URL, with what it leaves open set as [`PostgresStore::connect`] says.
-fn configured(url: &str) -> Result<Config, ConfigError> {
-    let mut config: Config = url.parse().map_err(|cause: tokio_postgres::Error| {
-        // The cause names the option, never its value; the URL itself may hold a password.
-        ConfigError::because("the database URL cannot be read: see its source() for the option at fault", cause)
-    })?;
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(Duration::from_secs(2));
-    }
-    if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(Duration::from_secs(10));
-    }
-    if config.get_keepalives_idle() == tokio_postgres_default_keepalive() {
-        config.keepalives_idle(Duration::from_secs(10));
-        config.keepalives_interval(Duration::from_secs(3)).keepalives_retries(3);
-    }
-    if config.get_application_name().is_none() {
-        config.application_name("axum-device-sessions");
-    }
-    config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
-    Ok(config)
-}
-
 fn seconds(span: Duration) -> f64 {
     span.as_secs_f64()
-}
-
-/// What tokio-postgres has when nothing is said: two hours, the kernel's own default.
-fn tokio_postgres_default_keepalive() -> Duration {
-    Config::new().get_keepalives_idle()
 }
 
 pub(crate) const DEFAULT_SCHEMA: &str = "device_sessions";
