@@ -6,7 +6,7 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use deadpool_postgres::{Object, Pool, Timeouts};
+use deadpool_postgres::{Object, Pool};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -41,7 +41,11 @@ impl Lender {
 
     /// A connection, for statements outside of a transaction.
     pub(super) async fn borrow(&self, doing: &'static str) -> Result<Lent, Error> {
-        let client = self.pool.timeout_get(&POOL_TIMEOUTS).await.map_err(|cause| Error::unavailable(doing, cause))?;
+        // Around the pool's own limits, of which a pool by default has none, and which it needs a runtime for.
+        let client = timeout(BORROW, self.pool.get())
+            .await
+            .map_err(|late| Error::unavailable(doing, late))?
+            .map_err(|cause| Error::unavailable(doing, cause))?;
         let new = Object::metrics(&client).recycle_count == 0;
         let lent = Lent(Some(client));
         if new {
@@ -163,8 +167,8 @@ pub(super) fn failed(doing: &'static str, cause: tokio_postgres::Error) -> Error
 
 /// A busy pool is told to the client within a second: waiting longer helps nobody who is behind it.
 const WAIT: Duration = Duration::from_secs(1);
-const POOL_TIMEOUTS: Timeouts =
-    Timeouts { wait: Some(WAIT), create: Some(Duration::from_secs(2)), recycle: Some(Duration::from_secs(1)) };
+/// Waiting for a connection, making one and recycling it, together.
+const BORROW: Duration = Duration::from_millis(1_500);
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// A role's defaults must not matter: REPEATABLE READ would take its snapshot before the lock is held.
