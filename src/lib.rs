@@ -14,6 +14,7 @@ mod seen;
 mod session;
 mod sessions;
 mod store;
+mod telemetry;
 mod token;
 mod web;
 

@@ -9,6 +9,7 @@ use crate::{
     clock::{Clock, jittered},
     error::Error,
     store::{Activity, SessionStore},
+    telemetry,
 };
 
 /// Rows a statement. Its row locks are held for tens of milliseconds, and ends wait for them.
@@ -68,6 +69,7 @@ impl Writer {
             let chunk: Vec<_> = queued.drain(..queued.len().min(CHUNK)).collect();
             match self.store.record_activity(self.ages(&chunk)).await {
                 Ok(left_over) => {
+                    telemetry::activity_written(chunk.len() - left_over.len().min(chunk.len()));
                     let left_over: HashSet<_> = left_over.into_iter().collect();
                     self.recorder.put_back(chunk.into_iter().filter(|seen| left_over.contains(&seen.session.id())));
                 }

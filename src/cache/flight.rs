@@ -24,6 +24,7 @@ use crate::{
     policy::{Deadlines, Lifetimes},
     session::{Session, SessionId},
     store::{Loaded, SessionStore},
+    telemetry,
 };
 
 /// Bounds of what a failing or cold database is asked.
@@ -168,6 +169,7 @@ impl Loader {
     async fn run(self: Arc<Self>) {
         while let Some(batch) = self.next_batch() {
             let ids = batch.send();
+            telemetry::batch(ids.len());
             // In this order: sent, lease, time, query. A change told from here on makes the flights void, and one
             // told before is in what the query sees.
             let (cell, started) = (self.trust.cell(), self.clock.tick());
@@ -188,6 +190,7 @@ impl Loader {
                 }
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, sessions = ids.len(), "cannot load");
+                    telemetry::load_failed();
                     let error = Arc::new(error);
                     batch.land(|_| Err(Arc::clone(&error)));
                 }
@@ -252,7 +255,10 @@ impl Batch {
         if let Ok(Known::Row { session, .. }) = found.as_ref().map(|reading| &reading.known)
             && let Some(ended) = &session.ended
         {
-            state.remember_end(ended);
+            // Of a session that this node has let in: how long did the news take? By two clocks, so about.
+            if state.remember_end(ended) && state.seen().at().is_some() {
+                telemetry::end_seen((self.loader.clock.wall() - ended.at).try_into().unwrap_or_default());
+            }
         }
         let mut flights = state.flights();
         let void = flights.current.take().is_some_and(|flying| flying.void);

@@ -31,6 +31,7 @@ use crate::{
     policy::Lifetimes,
     session::{Ended, SessionId},
     store::{Change, SessionStore},
+    telemetry,
 };
 
 /// Every session that this node knows.
@@ -72,7 +73,12 @@ impl SessionCache {
 
     /// The reading to judge by, if there is one that may still be believed.
     pub(crate) fn believed(&self, state: &State, now: Tick) -> Option<Arc<Reading>> {
-        state.reading().filter(|reading| self.trust.believes(reading, now))
+        let reading = state.reading()?;
+        if !self.trust.believes(&reading, now) {
+            telemetry::trust_expired();
+            return None;
+        }
+        Some(reading)
     }
 
     /// The reading to judge by although the database cannot be asked, for so much longer than it may be believed.
@@ -122,8 +128,14 @@ impl SessionCache {
     /// One change that the store tells of. Called in order, by one task.
     pub(crate) fn apply(&self, change: &Change) {
         match change {
-            Change::Session(id) => self.mark_stale(*id),
-            Change::Everything => self.mark_all_stale(),
+            Change::Session(id) => {
+                telemetry::told();
+                self.mark_stale(*id);
+            }
+            Change::Everything => {
+                telemetry::told();
+                self.mark_all_stale();
+            }
             Change::Connected => self.trust.new_lease(),
             Change::ToldUpTo(sent) => {
                 self.trust.renew(*sent);
@@ -132,6 +144,7 @@ impl SessionCache {
             Change::Lost(cause) => {
                 self.trust.end_lease();
                 self.contact.lost(cause);
+                telemetry::lease_lost();
             }
         }
     }

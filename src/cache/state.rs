@@ -76,8 +76,9 @@ impl State {
         self.distrust();
     }
 
-    pub(super) fn remember_end(&self, ended: &Ended) {
-        self.ended.get_or_init(|| Box::new(ended.clone()));
+    /// `true` the first time.
+    pub(super) fn remember_end(&self, ended: &Ended) -> bool {
+        self.ended.get().is_none() && self.ended.set(Box::new(ended.clone())).is_ok()
     }
 
     /// What was read so far, or is being read, does not count any more.

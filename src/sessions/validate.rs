@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     policy,
     session::{EndReason, SessionId, UserId},
+    telemetry,
     token::{TokenRefusal, TokenUse, VerifiedToken},
 };
 
@@ -130,11 +131,13 @@ impl Sessions {
         };
         let verdict = if mode.strict { None } else { self.judge_cached(&token, now) };
         if let Some(verdict) = verdict {
+            telemetry::hit();
             if mode.touch && matches!(verdict, Verdict::Live(_)) {
                 self.0.recorder.touch(token.state.seen(), now, ip_address);
             }
             return Validation::Done(verdict);
         }
+        telemetry::miss();
         Validation::Read(PendingRead {
             sessions: self.clone(),
             token,

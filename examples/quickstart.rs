@@ -1,0 +1,182 @@
+//! Who is signed in where, and "sign out my lost phone", as a small service of its own.
+//!
+//! ```sh
+//! cargo run --example quickstart              # serves, and prints curl lines to paste
+//! cargo run --example quickstart -- --story   # tells the story of a lost phone over real HTTP
+//! ```
+//!
+//! What an application writes itself is in this file. Beside it, in `support/`: reading the environment
+//! (`DATABASE_URL`, `SIGNING_SECRET`, .. all optional), the story, and a throw-away Postgres for where none is given.
+
+#![expect(clippy::print_stdout, reason = "it talks to people in a terminal")]
+
+use std::{future::IntoFuture, net::SocketAddr, process::ExitCode, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use axum_device_sessions::{
+    AccessTokens, Client, CurrentSession, Error, MemoryStore, PostgresStore, SessionValidationLayer, Sessions, SignIn,
+    routes,
+};
+use environment::{Environment, Failure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+
+#[path = "support/environment.rs"]
+mod environment;
+#[path = "support/local_postgres.rs"]
+mod local_postgres;
+#[path = "support/story.rs"]
+mod story;
+#[path = "support/terminal.rs"]
+mod terminal;
+
+/// Where sessions are kept, and the key that signs access tokens. All else has a default.
+async fn sessions(environment: &Environment) -> Result<Sessions, Failure> {
+    let access_tokens = AccessTokens::hs256(&environment.signing_secret)?;
+    let builder = match environment.database.url() {
+        Some(url) => {
+            let mut store = PostgresStore::connect(&url).await?;
+            if let Some(direct) = &environment.listen_url {
+                store = store.listen_url(direct)?;
+            }
+            store.migrate().await?;
+            Sessions::builder(store)
+        }
+        None => Sessions::builder(MemoryStore::new()),
+    };
+    Ok(environment.settings(builder).access_tokens(access_tokens).build().await?)
+}
+
+fn app(sessions: Sessions) -> Router {
+    Router::new()
+        .route("/me", get(me))
+        .route("/public", get(public))
+        .nest("/sessions", routes::sessions())
+        .nest("/auth", routes::auth())
+        .layer(SessionValidationLayer::new(sessions.clone()))
+        // Added after the layer, so outside of it: nobody has to be signed in, and a stale token does not matter.
+        .route("/auth/login", post(login))
+        .route("/health", get(health))
+        .with_state(sessions)
+}
+
+/// Checking the password is the application's own affair; what follows is the crate's.
+async fn login(
+    State(sessions): State<Sessions>,
+    client: Client,
+    Json(Credentials { username, password }): Json<Credentials>,
+) -> Result<Response, Error> {
+    if !is_right(&username, &password) {
+        return Ok(wrong_credentials());
+    }
+    let signed_in = sessions.sign_in(SignIn::new(username).client(client)).await?;
+    Ok(signed_in.into_response())
+}
+
+/// Runs for live sessions alone: without one the answer is 401, and this function is not called.
+async fn me(session: CurrentSession) -> Json<Value> {
+    let device_name = session.session().device.name;
+    Json(json!({ "user": session.user_id(), "sessionId": session.id(), "deviceName": device_name }))
+}
+
+/// For everybody; knows who is signed in.
+async fn public(session: Option<CurrentSession>) -> Json<Value> {
+    Json(json!({ "user": session.as_ref().map(CurrentSession::user_id) }))
+}
+
+async fn health(State(sessions): State<Sessions>) -> Response {
+    let health = sessions.health();
+    let status = if health.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health)).into_response()
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    username: String,
+    password: String,
+}
+
+/// `ahmed`, `lena`, `sam`, and as many of `user-1`, `user-2`, .. as you like.
+fn is_right(username: &str, password: &str) -> bool {
+    let numbered = |n: &str| (1..=18).contains(&n.len()) && n.bytes().all(|digit| digit.is_ascii_digit());
+    let known = ["ahmed", "lena", "sam"].contains(&username) || username.strip_prefix("user-").is_some_and(numbered);
+    known && password == "demo"
+}
+
+fn wrong_credentials() -> Response {
+    let problem = json!({
+        "type": "about:blank", "title": "Unauthorized", "status": 401,
+        "code": "wrong_credentials", "detail": "unknown user or wrong password",
+    });
+    (StatusCode::UNAUTHORIZED, [("content-type", "application/problem+json")], problem.to_string()).into_response()
+}
+
+/// Serves until `stop`, then writes down the last activity.
+async fn serve(
+    listener: TcpListener,
+    sessions: Sessions,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Failure> {
+    let (stopping, stopped) = oneshot::channel();
+    // The connection's address goes with each request: it is shown in the list of devices.
+    let app = app(sessions.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
+        stop.await;
+        let _ = stopping.send(());
+    });
+    // Requests under way may finish, but a client that never does must not keep the process alive.
+    let overdue = async move {
+        let _ = stopped.await;
+        tokio::time::sleep(FINISH_REQUESTS).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served?,
+        () = overdue => {}
+    }
+    // The database may be away just now. That is no reason not to stop.
+    if !timeout(FLUSH, sessions.shutdown()).await.is_ok_and(|flushed| flushed.is_ok()) {
+        eprintln!("the last activity could not be written");
+    }
+    Ok(())
+}
+
+/// Together 1.5 s: whoever sends SIGTERM sends SIGKILL soon after.
+const FINISH_REQUESTS: Duration = Duration::from_millis(500);
+const FLUSH: Duration = Duration::from_secs(1);
+
+async fn run() -> Result<(), Failure> {
+    let environment = Environment::read()?;
+    println!("store: {}", environment.database);
+    let sessions = sessions(&environment).await?;
+    let listener = terminal::listen(&environment.bind).await?;
+    let address = listener.local_addr()?;
+
+    if environment.story {
+        let (over, end) = oneshot::channel::<()>();
+        let server = tokio::spawn(serve(listener, sessions, async { drop(end.await) }));
+        let told = story::tell(address, &environment.database).await;
+        drop(over);
+        server.await??;
+        return told;
+    }
+
+    let stop = terminal::stop_signal()?;
+    terminal::print_what_to_paste(address);
+    println!("listening on http://{address}");
+    serve(listener, sessions, stop).await
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
