@@ -82,7 +82,7 @@ async fn login(
 
 /// Runs for live sessions alone: without one the answer is 401, and this function is not called.
 async fn me(session: CurrentSession) -> Json<Value> {
-    let device_name = session.session().device.name;
+    let device_name = &session.device().name;
     Json(json!({ "user": session.user_id(), "sessionId": session.id(), "deviceName": device_name }))
 }
 

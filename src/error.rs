@@ -21,8 +21,10 @@ pub enum ErrorKind {
     Unavailable,
     /// The schema is missing or of another version. Run `migrate()`.
     Schema,
-    /// An argument cannot be used: an empty user id, claims that are no JSON object or that take a registered name.
+    /// Something that may come from the user cannot be used: an empty user id, text with a NUL. Answer 400.
     InvalidInput,
+    /// The application's claims or metadata cannot be used: no JSON object, a registered name, too large.
+    InvalidClaims,
     /// This service holds no signing key (`AccessTokens::verify_only`), so it cannot sign anybody in.
     CannotSign,
     /// The application's `on_issue` refused the user.

@@ -1,5 +1,7 @@
 //! Two nodes on one Postgres: what one of them, or a hand in psql, ends is refused by the other.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 #[path = "support/nodes.rs"]
 mod nodes;
 mod support;

@@ -1,5 +1,7 @@
 //! Behind a pooler in transaction mode, where `LISTEN` answers with success and stays deaf.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 #[path = "support/nodes.rs"]
 mod nodes;
 mod support;

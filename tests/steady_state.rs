@@ -4,7 +4,7 @@
 
 mod support;
 
-#[path = "../examples/support/process.rs"]
+#[path = "support/process.rs"]
 mod process;
 
 use std::{

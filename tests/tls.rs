@@ -1,6 +1,7 @@
 //! TLS to Postgres: a real server with `ssl=on`, the right and a wrong CA, for the pool and the listener alike.
-#![cfg(feature = "tls")]
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+#![cfg(feature = "tls")]
 mod support;
 
 use std::{error::Error as _, fs, os::unix::fs::MetadataExt as _, path::PathBuf};

@@ -21,8 +21,9 @@ const STORY_ACTIVITY_INTERVAL: Duration = Duration::from_millis(200);
 type Setting = fn(SessionsBuilder, Duration) -> SessionsBuilder;
 
 /// Spans of time, in milliseconds. Unset ones follow the crate's defaults.
-const SETTINGS: [(&str, Setting); 5] = [
+const SETTINGS: [(&str, Setting); 6] = [
     ("MAX_STALENESS_MS", SessionsBuilder::max_staleness),
+    ("MAX_AGE_MS", SessionsBuilder::max_age),
     ("ACTIVITY_INTERVAL_MS", SessionsBuilder::activity_interval),
     ("IDLE_TIMEOUT_MS", SessionsBuilder::idle_timeout),
     ("ABSOLUTE_LIFETIME_MS", SessionsBuilder::absolute_lifetime),

@@ -149,9 +149,14 @@ impl SessionCache {
         }
     }
 
-    /// How many sessions are kept, about.
-    pub(crate) fn len(&self) -> u64 {
-        self.kept.entry_count()
+    /// Nobody tells of changes any more.
+    pub(crate) fn end_lease(&self) {
+        self.trust.end_lease();
+    }
+
+    /// How many sessions are known.
+    pub(crate) fn len(&self) -> usize {
+        self.registry.len()
     }
 
     pub(crate) fn contact(&self) -> &Contact {

@@ -160,6 +160,10 @@ impl Registry {
         })
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
     /// A state is gone. Its place may already hold another of the same session, which stays.
     fn forget(&self, id: SessionId) {
         let mut shard = self.shard(id);

@@ -9,7 +9,7 @@ use crate::{
     cache::{Known, Reading},
     clock::Tick,
     policy::{self, Deadlines, Lifetimes},
-    session::{EndReason, Session, SessionId, UserId},
+    session::{Device, EndReason, Session, SessionId, UserId},
 };
 
 /// The live session of the request being handled: proof that the layer has checked it. Take it as an argument of a
@@ -18,7 +18,7 @@ use crate::{
 /// ```
 /// # use axum_device_sessions::CurrentSession;
 /// async fn me(session: CurrentSession) -> String {
-///     format!("{} on {}", session.user_id(), session.session().device.name)
+///     format!("{} on {}", session.user_id(), session.device().name)
 /// }
 /// ```
 ///
@@ -47,6 +47,12 @@ impl CurrentSession {
     #[must_use]
     pub fn user_id(&self) -> &UserId {
         &self.token.user_id
+    }
+
+    /// What it runs on.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.row().0.device
     }
 
     /// The session with all that is known of it, active now.

@@ -26,8 +26,8 @@ pub struct Health {
     pub leases_lost: u64,
     /// Why, the last time.
     pub last_error: Option<Arc<str>>,
-    /// Sessions kept in memory, about.
-    pub cached_sessions: u64,
+    /// Sessions that this node knows.
+    pub cached_sessions: usize,
     /// Sessions whose activity waits to be written.
     pub queued_activity: usize,
 }

@@ -10,7 +10,7 @@ mod wait;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::{
     current::CurrentSession,
@@ -35,7 +35,8 @@ use crate::{
 
 /// Signs in, checks, lists and ends sessions. A cheap handle: clone it into your state.
 ///
-/// The background task (activity) ends when [`Sessions::shutdown`] is called, or by itself when the last handle is gone.
+/// Its background tasks (writing activity, being told of changes) end when [`Sessions::shutdown`] is called, or by
+/// themselves when the last handle is gone.
 #[derive(Clone)]
 pub struct Sessions(Arc<Inner>);
 
@@ -51,6 +52,8 @@ pub(crate) struct Inner {
     on_issue: Option<OnIssue>,
     /// Nobody else can change anything.
     alone: bool,
+    /// Dropped or set, the tasks that follow the database end.
+    stop: watch::Sender<bool>,
 }
 
 impl Sessions {
@@ -94,15 +97,28 @@ impl Sessions {
         let interval = settings.activity_interval;
         let task = Writer::new(Arc::clone(&recorder), Arc::clone(&store), clock.clone(), interval);
         tokio::spawn(task.run(commands));
+        let stop = watch::Sender::new(false);
         if let Changes::Feed(feed) = changes {
-            tokio::spawn(apply_changes(feed, Arc::downgrade(&cache)));
+            tokio::spawn(until(stop.subscribe(), apply_changes(feed, Arc::clone(&cache))));
         }
         let known_tokens = TokenCache::new(capacity, settings.access_token_ttl.max(KEEP_FOREIGN_TOKENS));
         let max_staleness = settings.max_staleness;
-        let inner =
-            Arc::new(Inner { store, cache, keys, known_tokens, recorder, writer, clock, settings, on_issue, alone });
+        let inner = Arc::new(Inner {
+            store,
+            cache,
+            keys,
+            known_tokens,
+            recorder,
+            writer,
+            clock,
+            settings,
+            on_issue,
+            alone,
+            stop,
+        });
         if !alone {
-            tokio::spawn(health::keep_in_contact(Arc::downgrade(&inner), max_staleness));
+            let stop = inner.stop.subscribe();
+            tokio::spawn(until(stop, health::keep_in_contact(Arc::downgrade(&inner), max_staleness)));
         }
         Ok(Self(inner))
     }
@@ -135,9 +151,9 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// Writes down all activity that this node has seen and ends the background task. Call it after the server has
+    /// Writes down all activity that this node has seen and ends the background tasks. Call it after the server has
     /// stopped serving; bound it with a timeout if the database may be away. Handles stay usable, but what they see
-    /// from here on is not recorded.
+    /// from here on is not recorded, and each session is read again every `max_staleness`.
     ///
     /// # Errors
     ///
@@ -147,6 +163,8 @@ impl Sessions {
     ///
     /// Dropped, the flush goes on in the background.
     pub async fn shutdown(&self) -> Result<(), Error> {
+        self.0.stop.send_replace(true);
+        self.0.cache.end_lease();
         self.command(Command::Stop).await
     }
 
@@ -228,11 +246,18 @@ impl fmt::Debug for Inner {
     }
 }
 
-/// Applies what the store tells, in order. Ends with the cache or with the feed.
-async fn apply_changes(mut feed: ChangeFeed, cache: std::sync::Weak<SessionCache>) {
+/// Applies what the store tells, in order.
+async fn apply_changes(mut feed: ChangeFeed, cache: Arc<SessionCache>) {
     while let Some(change) = feed.0.recv().await {
-        let Some(cache) = cache.upgrade() else { return };
         cache.apply(&change);
+    }
+}
+
+/// Runs a task until it is to stop or nobody can tell it to any more.
+async fn until(mut stop: watch::Receiver<bool>, task: impl Future<Output = ()> + Send) {
+    tokio::select! {
+        _stopped_or_gone = stop.wait_for(|stop| *stop) => {}
+        () = task => {}
     }
 }
 

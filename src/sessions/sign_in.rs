@@ -52,7 +52,7 @@ impl SignIn {
     pub fn metadata(self, metadata: &impl Serialize) -> Self {
         let metadata = serde_json::to_value(metadata)
             .map(Some)
-            .map_err(|cause| Error::because(ErrorKind::InvalidInput, "metadata cannot be serialised", cause));
+            .map_err(|cause| Error::because(ErrorKind::InvalidClaims, "metadata cannot be serialised", cause));
         Self { metadata, ..self }
     }
 
@@ -71,8 +71,8 @@ impl fmt::Debug for SignIn {
 fn object(claims: &impl Serialize, doing: &'static str) -> Result<Map<String, Value>, Error> {
     match serde_json::to_value(claims) {
         Ok(Value::Object(claims)) => Ok(claims),
-        Ok(_) => Err(Error::new(ErrorKind::InvalidInput, doing)),
-        Err(cause) => Err(Error::because(ErrorKind::InvalidInput, doing, cause)),
+        Ok(_) => Err(Error::new(ErrorKind::InvalidClaims, doing)),
+        Err(cause) => Err(Error::because(ErrorKind::InvalidClaims, doing, cause)),
     }
 }
 
@@ -113,7 +113,7 @@ impl Issue {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] where it does not.
+    /// [`ErrorKind::InvalidClaims`] where it does not.
     pub fn with_claims(claims: &impl Serialize) -> Result<Self, Error> {
         object(claims, "claims must serialise to a JSON object").map(|claims| Self(Some(claims)))
     }
@@ -152,7 +152,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for a user id or claims that cannot be used, [`ErrorKind::CannotSign`] without a
+    /// [`ErrorKind::InvalidInput`] for a user id that cannot be used, [`ErrorKind::InvalidClaims`] for claims or metadata, [`ErrorKind::CannotSign`] without a
     /// signing key, [`ErrorKind::Refused`] where `on_issue` refused, [`ErrorKind::Unavailable`] where the database or
     /// `on_issue` could not be asked. None of them leaves a session that somebody holds a token of.
     ///

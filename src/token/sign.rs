@@ -71,7 +71,7 @@ struct Payload<'a> {
 impl TokenKeys {
     /// A signed access token (`typ: at+jwt`).
     ///
-    /// `CannotSign` without a signing key; `InvalidInput` for custom claims of a reserved name or too large ones, an
+    /// `CannotSign` without a signing key; `InvalidClaims` for custom claims of a reserved name or too large ones, an
     /// unusable user id, a time that cannot be written. What it returns, [`TokenKeys::verify`] accepts.
     pub(crate) fn sign(&self, new: &NewToken<'_>) -> Result<String, Error> {
         let Some(signer) = &self.signer else {
@@ -79,7 +79,7 @@ impl TokenKeys {
         };
         if new.custom.is_some_and(|custom| custom.keys().any(|name| RESERVED.contains(&name.as_str()))) {
             return Err(Error::new(
-                ErrorKind::InvalidInput,
+                ErrorKind::InvalidClaims,
                 "custom claims must not be named iss, aud, sub, exp, iat, nbf, jti, session_id or gen",
             ));
         }
@@ -93,9 +93,9 @@ impl TokenKeys {
             session_id: new.session_id,
             custom: new.custom,
         })
-        .map_err(|cause| Error::because(ErrorKind::InvalidInput, DOING, cause))?;
+        .map_err(|cause| Error::because(ErrorKind::InvalidClaims, DOING, cause))?;
         // By the same reader, so that no token goes out that every node would refuse.
-        Claims::read(&payload).map_err(|why| Error::because(ErrorKind::InvalidInput, DOING, why))?;
+        Claims::read(&payload).map_err(|why| Error::because(ErrorKind::InvalidClaims, DOING, why))?;
 
         let message = format!("{}.{}", signer.header, URL_SAFE_NO_PAD.encode(&payload));
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &signer.encoding, signer.algorithm)
@@ -103,7 +103,7 @@ impl TokenKeys {
         let token = format!("{message}.{signature}");
         if token.len() > MAX_TOKEN {
             return Err(Error::new(
-                ErrorKind::InvalidInput,
+                ErrorKind::InvalidClaims,
                 "the custom claims make the access token longer than 8 KiB",
             ));
         }
@@ -114,7 +114,8 @@ impl TokenKeys {
 /// Seconds since 1970, rounded up and after `iat`, which is rounded down.
 fn expires_at(new: &NewToken<'_>) -> Result<i64, Error> {
     let end = time::Duration::try_from(new.lifetime).ok().and_then(|lifetime| new.issued_at.checked_add(lifetime));
-    let end = end.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the lifetime of the access token is too long"))?;
+    let end =
+        end.ok_or_else(|| Error::new(ErrorKind::InvalidClaims, "the lifetime of the access token is too long"))?;
     let rounded = end.unix_timestamp() + i64::from(end.nanosecond() > 0);
     Ok(rounded.max(new.issued_at.unix_timestamp() + 1))
 }

@@ -203,7 +203,8 @@ impl IntoResponse for Error {
                 return SessionRejection::new(Cause::Unavailable).into_response();
             }
             ErrorKind::Refused => (StatusCode::FORBIDDEN, "account_disabled", "this account may not sign in"),
-            ErrorKind::Schema | ErrorKind::InvalidInput | ErrorKind::CannotSign => {
+            ErrorKind::InvalidInput => (StatusCode::BAD_REQUEST, "invalid_request", "the user name cannot be used"),
+            ErrorKind::Schema | ErrorKind::InvalidClaims | ErrorKind::CannotSign => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the service is not set up correctly")
             }
         };

@@ -52,7 +52,7 @@ struct Shared<'a> {
 const USERS: usize = 5;
 const CLIENTS: usize = 6;
 /// Asked for among the newest so many: also those that ended some time ago.
-const RECENT: usize = 150;
+const RECENT: usize = 600;
 
 pub(crate) async fn run(nodes: &[String], lasts: Duration) -> Vec<Entry> {
     let seed = std::env::var("SOAK_SEED")
@@ -101,14 +101,14 @@ impl Shared<'_> {
         while Instant::now() < until {
             let node = self.below(self.nodes.len());
             match self.below(100) {
-                0..12 => {
+                0..5 => {
                     let owner = self.below(USERS);
                     if let Some((id, token)) = self.sign_in(owner, node).await {
                         let known = Known { id, token, owner, claimed: AtomicBool::new(false) };
                         self.sessions.lock().unwrap().push(known.into());
                     }
                 }
-                12..20 => self.end_one(node, until).await,
+                5..9 => self.end_one(node, until).await,
                 _ => {
                     let Some(known) = self.pick() else { continue };
                     self.exchange(What::Ask, node, known.id, &known.token).await;

@@ -63,16 +63,17 @@ impl PostgresStore {
     ///
     /// [`ConfigError`] where the URL cannot be read or the database cannot be reached.
     pub async fn connect(url: &str) -> Result<Self, ConfigError> {
-        let address = Address::parse(url)?;
+        let address = Address::parse("the database URL", url)?;
         let pool = Pool::builder(address.manager())
             .max_size(10)
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|cause| ConfigError::because("the connection pool cannot be built", cause))?;
         let store = Self { listen: Some(address), ..Self::from_pool(pool)? };
-        store.lender.borrow("connecting to the database").await.map_err(|cause| {
+        let tried = store.lender.borrow("connecting to the database").await.map_err(|cause| {
             ConfigError::because("the database cannot be reached: is the address right and the server up?", cause)
         })?;
+        tried.give_back();
         Ok(store)
     }
 
@@ -99,7 +100,7 @@ impl PostgresStore {
     ///
     /// [`ConfigError`] where the URL cannot be read.
     pub fn listen_url(self, url: &str) -> Result<Self, ConfigError> {
-        Ok(Self { listen: Some(Address::parse(url)?), ..self })
+        Ok(Self { listen: Some(Address::parse("the listen URL", url)?), ..self })
     }
 
     /// Another schema than `device_sessions` for the tables.

@@ -43,11 +43,12 @@ impl std::fmt::Debug for Transport {
 pub(super) type Messages = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<AsyncMessage, Error>>> + Send>;
 
 impl Address {
-    pub(super) fn parse(url: &str) -> Result<Self, ConfigError> {
+    /// `name` is what the caller calls it.
+    pub(super) fn parse(name: &str, url: &str) -> Result<Self, ConfigError> {
         let (rest, ssl) = Ssl::split_from(url);
         let mut config: Config = rest.parse().map_err(|cause: Error| {
             // The cause names the option, never its value; the URL itself may hold a password.
-            ConfigError::because("the database URL cannot be read: see its source() for the option at fault", cause)
+            ConfigError::because(format!("{name} cannot be read: see its source() for the option at fault"), cause)
         })?;
         let transport = ssl.transport()?;
         config.ssl_mode(match transport {
@@ -223,16 +224,16 @@ mod tests {
             ("postgres://h/d?sslmode=yes", "must be"),
             ("postgres://h/d?sslrootcert=/x", "add sslmode=verify-full"),
         ] {
-            let error = Address::parse(url).unwrap_err();
+            let error = Address::parse("the URL", url).unwrap_err();
             assert!(error.to_string().contains(says), "{error}");
         }
         #[cfg(not(feature = "tls"))]
-        assert!(Address::parse("postgres://h/d?sslmode=require").unwrap_err().to_string().contains("`tls`"));
+        assert!(Address::parse("the URL", "postgres://h/d?sslmode=require").unwrap_err().to_string().contains("`tls`"));
     }
 
     #[test]
     fn an_unreadable_url_is_not_repeated() {
-        let error = Address::parse("postgres://u:hunter2@h:port/d").unwrap_err();
+        let error = Address::parse("the URL", "postgres://u:hunter2@h:port/d").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
     }
 }

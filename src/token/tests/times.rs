@@ -116,7 +116,7 @@ fn lifetimes_are_rounded_up_to_seconds() {
     }
     let mut endless = new_token(&user, start);
     endless.lifetime = Duration::MAX;
-    assert_eq!(keys.sign(&endless).unwrap_err().kind(), crate::ErrorKind::InvalidInput);
+    assert_eq!(keys.sign(&endless).unwrap_err().kind(), crate::ErrorKind::InvalidClaims);
 }
 
 proptest! {
