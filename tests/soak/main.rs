@@ -18,6 +18,7 @@ mod driver;
 mod fault;
 mod naive;
 mod node;
+#[path = "../support/stall.rs"]
 mod stall;
 
 use std::{env, time::Duration};

@@ -1,5 +1,7 @@
 //! Nodes in this process: a `Sessions` each, on one database, asked through a router.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::sync::{Arc, Mutex};
 
 use axum::{Router, body::Body, routing::get};
