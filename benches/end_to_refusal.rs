@@ -5,7 +5,6 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 
 #[path = "../examples/support/local_postgres.rs"]
-#[allow(dead_code, reason = "a part of it")]
 mod local_postgres;
 
 use std::time::{Duration, Instant};

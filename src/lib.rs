@@ -1,7 +1,150 @@
-//! stub
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+//! Signed-in devices for axum: a user sees where they are signed in, and can sign a lost phone out. It is refused on
+//! its next request, on every node.
+//!
+//! A login makes a row in Postgres and an access token (a JWT) that carries the row's id. [`SessionValidationLayer`]
+//! checks the session on every request, from memory: in the steady state no request reads the database. Handlers take
+//! [`CurrentSession`]; [`routes`] lists the user's devices and ends them.
+//!
+//! ```
+//! use axum::{Json, Router, body::Body, extract::State, http::Request, routing::{get, post}};
+//! use axum_device_sessions::{
+//!     AccessTokens, Client, CurrentSession, Error, MemoryStore, SessionValidationLayer,
+//!     Sessions, SignIn, SignedIn, routes,
+//! };
+//! use http_body_util::BodyExt;
+//! use tower::ServiceExt;
+//!
+//! // Called for live sessions alone. Without one the answer is 401.
+//! async fn me(session: CurrentSession) -> String {
+//!     format!("{} on {}", session.user_id(), session.device().name)
+//! }
+//!
+//! // Checking the password is the application's own affair. The access token is in the answer.
+//! async fn login(
+//!     State(sessions): State<Sessions>,
+//!     client: Client,
+//!     Json(user): Json<String>,
+//! ) -> Result<SignedIn, Error> {
+//!     sessions.sign_in(SignIn::new(user).client(client)).await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // In production: `PostgresStore::connect(&url)`, `migrate()`, a secret that all nodes share.
+//! let sessions = Sessions::builder(MemoryStore::new())
+//!     .access_tokens(AccessTokens::hs256("an example; take 32 random bytes or more")?)
+//!     .build()
+//!     .await?;
+//! let app = Router::new()
+//!     .route("/me", get(me))
+//!     .nest("/sessions", routes::sessions()) // list, end one, end all others, end all
+//!     .nest("/auth", routes::auth()) // logout
+//!     .layer(SessionValidationLayer::new(sessions.clone()))
+//!     .route("/auth/login", post(login)) // after the layer, so outside of it
+//!     .with_state(sessions.clone());
+//!
+//! // Sign in, as a browser would.
+//! let login = Request::post("/auth/login")
+//!     .header("content-type", "application/json")
+//!     .header("user-agent", "Mozilla/5.0 (Windows NT 10.0) Chrome/140.0.0.0 Safari/537.36")
+//!     .body(Body::from(r#""ahmed""#))?;
+//! let answer = app.clone().oneshot(login).await?.into_body().collect().await?.to_bytes();
+//! let answer: serde_json::Value = serde_json::from_slice(&answer)?;
+//! let bearer = format!("Bearer {}", answer["access_token"].as_str().unwrap_or_default());
+//!
+//! let with_token = |path: &str| Request::get(path).header("authorization", &bearer).body(Body::empty());
+//!
+//! // A request with the token.
+//! let answer = app.clone().oneshot(with_token("/me")?).await?.into_body().collect().await?.to_bytes();
+//! assert_eq!(&answer[..], b"ahmed on Chrome on Windows");
+//!
+//! // The list of devices.
+//! let answer = app.clone().oneshot(with_token("/sessions")?).await?.into_body().collect().await?;
+//! let devices: serde_json::Value = serde_json::from_slice(&answer.to_bytes())?;
+//! assert_eq!(devices[0]["deviceName"], "Chrome on Windows");
+//! assert_eq!(devices[0]["isCurrent"], true);
+//!
+//! // Signed out: the next request with that token is refused.
+//! let logout = Request::post("/auth/logout").header("authorization", &bearer);
+//! assert_eq!(app.clone().oneshot(logout.body(Body::empty())?).await?.status(), 204);
+//! assert_eq!(app.oneshot(with_token("/me")?).await?.status(), 401);
+//!
+//! sessions.shutdown().await?; // when the server has stopped: writes down the last activity
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The layer judges, the extractor refuses
+//!
+//! **The layer alone protects nothing.** It finds out whose session a request carries and calls the inner service
+//! either way, so that login, logout and public pages work with a stale token on the request. What protects a route is
+//! one of these:
+//!
+//! | | live session | no credential | refused token | database away, and nothing in memory to judge by |
+//! |---|---|---|---|---|
+//! | [`CurrentSession`] as an argument | the handler runs | 401 | 401 | 503 |
+//! | [`Option<CurrentSession>`](CurrentSession) as an argument | `Some` | `None` | 401; `None` if it was a cookie | 503 |
+//! | [`SessionValidationLayer::required`] | inner service called | 401 | 401 | 503 |
+//! | neither | inner service called | inner service called | inner service called | inner service called |
+//!
+//! 401 is only ever said on evidence: a bad token, or a row that has ended, has run out or is not there. "Could not
+//! find out" is 503 with `Retry-After`: the client keeps its token. [`SessionRejection`] has the codes.
+//!
+//! # The way of a request
+//!
+//! 1. **Credential.** `Authorization: Bearer ..`. None: the request goes straight on.
+//! 2. **Token.** Signature and claims are checked once, then the token is remembered until it expires.
+//! 3. **Session.** Is what is in memory still to be believed? Postgres tells each node of changes, and a lease says up
+//!    to when it has told all. If not, the row is read, together with all others that are wanted just then.
+//! 4. **Judge.** Ended, idle for too long, too old? On every request, so that a session in memory expires on time.
+//! 5. **Touch.** The time of the request is noted, and written for all sessions together every few seconds.
+//! 6. **Handler.** It takes the session out of the request.
+//!
+//! After [`Sessions::end`] has returned, no later request on that node is let in with that session, and on other nodes
+//! none later than [`max_staleness`](SessionsBuilder::max_staleness) (5 s), usually within milliseconds.
+//!
+//! # Where to read on
+//!
+//! * Settings, each with its default and its reason: [`SessionsBuilder`].
+//! * Where sessions are kept: `PostgresStore` (feature `postgres`), [`MemoryStore`] for tests and a first try.
+//! * Keys, and how to change them: [`AccessTokens`].
+//! * Claims of the application in the token: [`SignIn::claims`], [`Claims`], [`SessionsBuilder::on_issue`].
+//! * WebSockets and long jobs: [`CurrentSession::ended`].
+//! * Your own tests: the feature `test-util`, with `CurrentSession::fake`, `SessionValidationLayer::fake` and
+//!   `Sessions::in_memory`.
+//! * What is promised when things fail, the schema, the threat model, and what is **not there yet** (refresh tokens, a
+//!   cookie for browsers, a limit of sessions, removal of old rows): `README.md` and `docs/` of the repository.
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `postgres` | yes | `PostgresStore`, `MIGRATIONS` |
+//! | `routes` | yes | [`routes`] |
+//! | `tls` | no | `sslmode=require` and `sslmode=verify-full` in Postgres URLs, by rustls |
+//! | `metrics` | no | counters and histograms through the `metrics` facade |
+//! | `test-util` | no | a manual [`Clock`] and the fakes, for tests |
+//!
+//! A feature adds API or a dependency; it never changes what a request does.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+/// The words beside the code: what of them is Rust is compiled.
+#[cfg(all(doctest, feature = "postgres", feature = "routes", feature = "test-util"))]
+mod words {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../CONTRIBUTING.md")]
+    struct Contributing;
+    #[doc = include_str!("../SECURITY.md")]
+    struct Security;
+    #[doc = include_str!("../docs/consistency.md")]
+    struct Consistency;
+    #[doc = include_str!("../docs/database.md")]
+    struct Database;
+    #[doc = include_str!("../docs/request-path.md")]
+    struct RequestPath;
+}
 
 mod activity;
 mod cache;
