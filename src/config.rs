@@ -103,7 +103,7 @@ impl SessionsBuilder {
     }
 
     /// The longest that a change made elsewhere (another node, a hand in the database) may stay unseen, whatever
-    /// fails. Default: 5 s.
+    /// fails. Default: 5 s. (Where somebody removes the schema's triggers under a running node, `max_age` bounds it.)
     pub fn max_staleness(self, max_staleness: Duration) -> Self {
         Self { max_staleness, ..self }
     }
@@ -120,7 +120,7 @@ impl SessionsBuilder {
         Self { max_age, ..self }
     }
 
-    /// How many sessions, and as many tokens, are kept in memory. Default: 100,000, about 100 MB when full. A session
+    /// How many sessions, and as many tokens, are kept in memory. Default: 100,000. A session
     /// that finds no room costs a read, nothing else; the least recently used go first.
     pub fn max_cached_sessions(self, max_cached_sessions: u64) -> Self {
         Self { max_cached_sessions, ..self }
@@ -136,8 +136,8 @@ impl SessionsBuilder {
         Self { outage_grace, ..self }
     }
 
-    /// Asked whenever a token is about to be issued: may this user have one, and with which claims? Roles stay fresh,
-    /// and a disabled account gets no token. Its claims are added to those of [`SignIn::claims`](crate::SignIn::claims)
+    /// Asked whenever a token is about to be issued (at sign-in): may this user have one, and with which claims? Roles
+    /// are as fresh as the token, and a disabled account gets none. Its claims are added to those of [`SignIn::claims`](crate::SignIn::claims)
     /// and win over them. An `Err` counts as "could not find out": nothing is issued, the answer is 503.
     ///
     /// ```

@@ -156,7 +156,7 @@ mod policy;
 mod seen;
 mod session;
 mod sessions;
-mod store;
+pub mod store;
 mod telemetry;
 mod token;
 mod web;
@@ -166,12 +166,9 @@ pub use config::SessionsBuilder;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use session::{Device, DeviceType, EndReason, Ended, FormFactor, Session, SessionId, UserId};
 pub use sessions::{Coherence, CurrentSession, Health, Issue, Issuing, Sessions, SignIn, SignedIn};
-pub use store::{
-    Activity, ChangeFeed, Changes, EndOutcome, EndRequest, EndTarget, Loaded, MemoryStore, NewSession, SessionStore,
-    StoreFuture,
-};
 #[cfg(feature = "postgres")]
-pub use store::{MIGRATIONS, Migration, PostgresStore};
+pub use store::PostgresStore;
+pub use store::{EndOutcome, EndTarget, MemoryStore, SessionStore};
 pub use token::{AccessTokens, SigningKey, VerifyingKey};
 #[cfg(feature = "routes")]
 pub use web::routes;

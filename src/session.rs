@@ -55,9 +55,10 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// The application's own id of a user, as text (a number, a UUID, an OIDC `sub`). Cheap to clone.
+/// The application's own id of a user, as text: `42.to_string()`, a UUID, an OIDC `sub`. Cheap to clone.
 ///
-/// It is the `sub` claim of the access token and must not be empty; at most [`UserId::MAX_LEN`] bytes.
+/// It is the `sub` claim of the access token. It must not be empty, and has at most [`UserId::MAX_LEN`] bytes; that is
+/// checked at sign-in, not here.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UserId(Arc<str>);
@@ -109,9 +110,9 @@ pub struct Session {
     pub device: Device,
     /// The address of the last request that was recorded.
     pub ip_address: Option<IpAddr>,
-    /// Place of that address, as text for people: "Moscow, Russia".
+    /// Place of that address, as text for people: "Moscow, Russia". Not filled in by this version.
     pub location: Option<String>,
-    /// ISO 3166-1 alpha-2 code of that place.
+    /// ISO 3166-1 alpha-2 code of that place. Not filled in by this version.
     pub country_code: Option<String>,
     /// When the user signed in.
     #[serde(with = "time::serde::rfc3339")]
@@ -119,7 +120,8 @@ pub struct Session {
     /// The newest request known. Recorded in batches, so another node's may be missing for an activity interval.
     #[serde(with = "time::serde::rfc3339")]
     pub last_activity_at: OffsetDateTime,
-    /// When it will end if nothing happens: the nearer of idle timeout and absolute lifetime.
+    /// When it will end if nothing happens: the nearer of idle timeout and absolute lifetime. An idle session is
+    /// refused two activity intervals later, since another node may know better.
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
     /// When it ends whatever happens. Set at sign-in, never moved.
@@ -172,14 +174,15 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// An end.
-    #[must_use]
-    pub const fn new(at: OffsetDateTime, reason: EndReason, by: Option<String>) -> Self {
+    pub(crate) const fn new(at: OffsetDateTime, reason: EndReason, by: Option<String>) -> Self {
         Self { at, reason, by }
     }
 }
 
 /// Why a session ended. The text form is stable: clients see it in `session_ended` answers.
+///
+/// This version ends sessions by itself as `logout`, `revoked_by_user`, `idle` and `absolute`; an end by hand in the
+/// database is `revoked_by_admin`; the others are for [`Sessions::end`](crate::Sessions::end) and for later versions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {

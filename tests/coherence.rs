@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Duration;
 
-use axum_device_sessions::{Coherence, EndReason, EndTarget, Sessions, SignIn, SignedIn};
+use axum_device_sessions::{Coherence, EndReason, EndTarget, PostgresStore, Sessions, SignIn, SignedIn};
 use http::StatusCode;
 use nodes::{ask, builder, current, node, refused, told};
 use support::{TestDb, eventually};
@@ -176,7 +176,7 @@ async fn a_store_without_an_address_to_listen_at_polls() {
     node(db.url()).await;
     let config: tokio_postgres::Config = db.url().parse().unwrap();
     let pool = deadpool_postgres::Pool::builder(deadpool_postgres::Manager::new(config, NoTls)).build().unwrap();
-    let store = axum_device_sessions::PostgresStore::from_pool(pool).unwrap();
+    let store = PostgresStore::from_pool(pool).unwrap();
     let b = Sessions::builder(store)
         .access_tokens(nodes::tokens())
         .max_staleness(Duration::from_millis(500))
@@ -212,4 +212,28 @@ async fn missing_triggers_are_found_and_said() {
         psql.batch_execute(&mend_it).await.unwrap();
         told(&b).await;
     }
+}
+
+/// What is told there says nothing about what is read here.
+#[tokio::test]
+async fn a_listener_in_another_database_is_not_believed() {
+    let (here, there) = (TestDb::new().await, TestDb::new().await);
+    drop(node(there.url()).await);
+    let store = PostgresStore::connect(here.url()).await.unwrap().listen_url(there.url()).unwrap();
+    store.migrate().await.unwrap();
+    let b = Sessions::builder(store)
+        .access_tokens(nodes::tokens())
+        .max_staleness(Duration::from_millis(500))
+        .build()
+        .await
+        .unwrap();
+    eventually("it is found out", || async {
+        b.health().last_error.is_some_and(|error| error.contains("another server or database"))
+    })
+    .await;
+    assert_eq!(b.health().coherence, Coherence::Polling);
+    let signed_in = b.sign_in(SignIn::new("ahmed")).await.unwrap();
+    assert_eq!(ask(&b, &signed_in).await, StatusCode::OK);
+    here.connect().await.batch_execute("UPDATE device_sessions.sessions SET ended_at = now()").await.unwrap();
+    refused(&b, &signed_in).await;
 }

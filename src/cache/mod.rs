@@ -29,7 +29,7 @@ use crate::{
     clock::{Clock, Tick},
     error::Error,
     policy::Lifetimes,
-    session::{Ended, SessionId},
+    session::{Ended, SessionId, UserId},
     store::{Change, SessionStore},
     telemetry,
 };
@@ -113,6 +113,16 @@ impl SessionCache {
         }
     }
 
+    /// Any session of this user may have changed.
+    pub(crate) fn mark_user_stale(&self, user: &UserId) {
+        for state in self.registry.all() {
+            // What has not been read may be under way.
+            if state.user().is_none_or(|known| known == *user) {
+                state.distrust();
+            }
+        }
+    }
+
     /// Anything may have changed.
     pub(crate) fn mark_all_stale(&self) {
         for state in self.registry.all() {
@@ -141,17 +151,15 @@ impl SessionCache {
                 self.trust.renew(*sent);
                 self.contact.answered(*sent);
             }
-            Change::Lost(cause) => {
-                self.trust.end_lease();
+            Change::Lost { cause, elsewhere } => {
+                // Else it is simply not renewed: what was told up to the last beat stays told.
+                if *elsewhere {
+                    self.trust.end_lease();
+                }
                 self.contact.lost(cause);
                 telemetry::lease_lost();
             }
         }
-    }
-
-    /// Nobody tells of changes any more.
-    pub(crate) fn end_lease(&self) {
-        self.trust.end_lease();
     }
 
     /// How many sessions are known.

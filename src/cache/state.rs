@@ -13,7 +13,7 @@ use crate::{
     clock::Tick,
     policy::Deadlines,
     seen::LastSeen,
-    session::{Ended, Session, SessionId},
+    session::{Ended, Session, SessionId, UserId},
 };
 
 /// What one read of a row found. Never changed; a newer one takes its place.
@@ -60,6 +60,14 @@ impl State {
 
     pub(crate) fn reading(&self) -> Option<Arc<Reading>> {
         self.reading.load_full()
+    }
+
+    /// Whose it is, if it has been read.
+    pub(super) fn user(&self) -> Option<UserId> {
+        match &self.reading()?.known {
+            Known::Row { session, .. } => Some(session.user_id.clone()),
+            Known::Missing => None,
+        }
     }
 
     pub(crate) fn ended(&self) -> Option<&Ended> {

@@ -55,7 +55,7 @@ impl CurrentSession {
         &self.row().0.device
     }
 
-    /// The session with all that is known of it, active now.
+    /// A copy of the session with all that is known of it, active now.
     #[must_use]
     pub fn session(&self) -> Session {
         let (session, _) = self.row();

@@ -40,8 +40,11 @@ impl Inner {
             // The answer to a COMMIT may be what was lost, and nothing tells which sessions it was for.
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "ending again");
-                let again = self.store.end(request).await;
-                self.cache.mark_all_stale();
+                let again = self.store.end(request.clone()).await;
+                match &request.target {
+                    EndTarget::One { id, .. } => self.cache.mark_stale(*id),
+                    EndTarget::Others { user, .. } | EndTarget::All { user, .. } => self.cache.mark_user_stale(user),
+                }
                 again?
             }
             first => first?,

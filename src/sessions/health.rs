@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::{Inner, Sessions};
 
-/// How a node is doing. Serialises as a small JSON object for a health page; it names no user and no secret.
+/// How a node is doing. Serialises as a small JSON object for a health page. It names no user and no secret, but
+/// `last_error` is the database's own text and may name its host and role: not for the world.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -20,9 +21,9 @@ pub struct Health {
     /// How this node learns of changes made elsewhere.
     pub coherence: Coherence,
     /// For how long what is in memory may be believed without hearing anything more, in milliseconds; 0 unless
-    /// `coherence` is `lease`.
+    /// `coherence` is `lease`. It falls by a third of `max_staleness` from beat to beat.
     pub lease_left_ms: u64,
-    /// How often the telling of changes broke off since the start.
+    /// How often the telling of changes broke off, or could not be begun, since the start.
     pub leases_lost: u64,
     /// Why, the last time.
     pub last_error: Option<Arc<str>>,

@@ -128,10 +128,10 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`].
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable).
     pub async fn list(&self, user: &UserId, current: Option<SessionId>) -> Result<Vec<Session>, Error> {
         let inner = &*self.0;
-        let loaded = inner.store.list(user).await?;
+        let loaded = in_time("listing sessions", inner.store.list(user)).await?;
         let now = inner.clock.tick();
         let mut sessions: Vec<_> = loaded
             .sessions
@@ -157,23 +157,22 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] where the database could not be written: then up to one interval of activity is lost.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) where the database could not be written: then up to one interval of activity is lost.
     ///
     /// # Cancel safety
     ///
     /// Dropped, the flush goes on in the background.
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.0.stop.send_replace(true);
-        self.0.cache.end_lease();
         self.command(Command::Stop).await
     }
 
-    /// Writes down all activity that this node has seen, now. For tests and for a health page; the background task
-    /// does this by itself every `activity_interval`.
+    /// Writes down all activity that this node has seen, now. For tests; the background task does this by itself every
+    /// `activity_interval`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`]: nothing is lost, it is tried again after the next interval.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable): nothing is lost, it is tried again after the next interval.
     pub async fn flush_activity(&self) -> Result<(), Error> {
         self.command(Command::Flush).await
     }
@@ -193,11 +192,7 @@ impl Sessions {
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
         let task = tokio::spawn(work);
-        match tokio::time::timeout(ANSWER_WITHIN, task).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(panicked)) => Err(Error::unavailable(doing, panicked)),
-            Err(late) => Err(Error::unavailable(doing, late)),
-        }
+        in_time(doing, async { task.await.unwrap_or_else(|panicked| Err(Error::unavailable(doing, panicked))) }).await
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
@@ -259,6 +254,10 @@ async fn until(mut stop: watch::Receiver<bool>, task: impl Future<Output = ()> +
         _stopped_or_gone = stop.wait_for(|stop| *stop) => {}
         () = task => {}
     }
+}
+
+async fn in_time<T>(doing: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(ANSWER_WITHIN, work).await.unwrap_or_else(|late| Err(Error::unavailable(doing, late)))
 }
 
 /// Every answer comes within 4 s; this leaves room for the rest of the request.

@@ -47,8 +47,8 @@ impl SignIn {
         Self { claims: object(claims, "claims must serialise to a JSON object"), ..self }
     }
 
-    /// The application's own data in the session's row, read by [`CurrentSession::metadata`]
-    /// (crate::CurrentSession::metadata). It never leaves the server.
+    /// The application's own data in the session's row, for
+    /// [`CurrentSession::metadata`](crate::CurrentSession::metadata). It never leaves the server.
     pub fn metadata(self, metadata: &impl Serialize) -> Self {
         let metadata = serde_json::to_value(metadata)
             .map(Some)

@@ -188,6 +188,6 @@ pub(crate) enum Change {
     Session(SessionId),
     /// Anything may have changed.
     Everything,
-    /// Nothing is told any more, for this reason.
-    Lost(Arc<str>),
+    /// Nothing is told any more, for this reason. `elsewhere`: and what was told came from another server.
+    Lost { cause: Arc<str>, elsewhere: bool },
 }

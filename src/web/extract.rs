@@ -107,7 +107,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentSession {
 ///
 /// `T` sees the whole payload, so it may name registered claims (`iss`, `exp`, ..) as well. Claims are as old as the
 /// token. A token whose claims are not a `T` was issued before they were what they are now: it is answered as
-/// `token_expired`, so that the client fetches a new one.
+/// `token_expired`, so that the client gets a new one.
 ///
 /// ```
 /// # use axum_device_sessions::Claims;
@@ -149,6 +149,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Claims<T> {
 pub struct Client {
     user_agent: Option<String>,
     ip_address: Option<IpAddr>,
+}
+
+impl Client {
+    /// Made by hand: where the address comes from somewhere else, or the caller is no HTTP client.
+    #[must_use]
+    pub fn new(user_agent: Option<&str>, ip_address: Option<IpAddr>) -> Self {
+        Self { user_agent: user_agent.map(|text| bounded(text.as_bytes())), ip_address }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Client {

@@ -76,6 +76,9 @@ impl SessionValidationLayer {
 
     /// Refuses requests without a live session itself, before any handler. CORS preflights pass: they never carry
     /// credentials (Fetch standard, CORS-preflight fetch).
+    ///
+    /// Add it by `route_layer`, or unknown paths are answered 401 in place of 404; and not around `routes::auth()`,
+    /// whose logout takes an expired token.
     pub fn required(self) -> Self {
         self.with(|shared| shared.required = true)
     }

@@ -108,7 +108,7 @@ impl SessionRejection {
             Cause::NoStore => "there is no store behind `SessionValidationLayer::fake`",
             Cause::MissingToken => "sign in first",
             Cause::InvalidToken => "the access token is not valid: sign in again",
-            Cause::TokenExpired => "the access token has expired: refresh it",
+            Cause::TokenExpired => "the access token has expired: get a new one",
             Cause::SessionEnded(_) => "the session has ended: sign in again",
             Cause::TwoCredentials => "the request carries credentials of different sessions: send one",
             Cause::Unavailable => "sessions cannot be checked at the moment: keep your token and try again",

@@ -50,7 +50,7 @@ impl Lender {
         let lent = Lent(Some(client));
         if new {
             let identity = Identity::read(&lent).await.map_err(|cause| Error::unavailable(doing, cause))?;
-            if !self.primary.agrees_with(&identity) {
+            if !self.primary.pool_is_at(identity) {
                 return Err(Error::unavailable(doing, "the pool reached another server than the listener"));
             }
         }
@@ -89,6 +89,17 @@ impl Lender {
 pub(super) struct Lent(Option<Object>);
 
 impl Lent {
+    /// One statement outside of a transaction, in bounded time.
+    pub(super) async fn query(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, Error> {
+        let answer = timeout(ANSWER, self.query_typed(sql, parameters)).await;
+        answer.map_err(|late| Error::unavailable(doing, late))?.map_err(|cause| failed(doing, cause))
+    }
+
     /// The work is done and the connection is clean.
     pub(super) fn give_back(mut self) {
         drop(self.0.take());
@@ -157,9 +168,9 @@ pub(super) fn failed(doing: &'static str, cause: tokio_postgres::Error) -> Error
         Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME | &SqlState::UNDEFINED_COLUMN) => {
             ErrorKind::Schema
         }
-        Some(&SqlState::UNIQUE_VIOLATION | &SqlState::CHECK_VIOLATION | &SqlState::UNTRANSLATABLE_CHARACTER) => {
-            ErrorKind::InvalidInput
-        }
+        Some(&SqlState::UNIQUE_VIOLATION | &SqlState::CHECK_VIOLATION) => ErrorKind::InvalidInput,
+        // A NUL in metadata: JSON can hold it, jsonb cannot.
+        Some(&SqlState::UNTRANSLATABLE_CHARACTER) => ErrorKind::InvalidClaims,
         _ => ErrorKind::Unavailable,
     };
     Error::because(kind, doing, cause)

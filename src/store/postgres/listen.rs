@@ -61,7 +61,7 @@ impl Listener {
                 Ok(never) => match never {},
                 Err(lost) => lost,
             };
-            self.primary.forget();
+            self.primary.listener_is_gone();
             if *heard {
                 (failures, said) = (0, None);
             }
@@ -70,7 +70,8 @@ impl Listener {
                 tracing::warn!(cause = lost, "not told of changes: sessions are read again every max_staleness");
                 said = Some(lost.clone());
             }
-            if self.feed.send(Change::Lost(lost.into())).await.is_err() {
+            let elsewhere = lost == ELSEWHERE;
+            if self.feed.send(Change::Lost { cause: lost.into(), elsewhere }).await.is_err() {
                 return;
             }
             failures = failures.saturating_add(1);
@@ -85,7 +86,9 @@ impl Listener {
         let mouth = Mouth::connect(&self.address, &self.schema, &ear.beats).await?;
         let identity = Identity::read(&mouth.client).await?;
         self.must_have_triggers(&mouth.client).await?;
-        self.primary.is(identity);
+        if !self.primary.listener_is_at(identity) {
+            return Err(ELSEWHERE.into());
+        }
         let pause = self.max_staleness / 3;
         let mut next_beat = Instant::now();
         let mut under_way: Option<Beat> = None;
@@ -109,7 +112,7 @@ impl Listener {
                     sending.set(None);
                     sent?;
                 }
-                () = self.primary.differs() => return Err("the pool reaches another server than the listener".into()),
+                () = self.primary.differs() => return Err(ELSEWHERE.into()),
                 () = sleep_until(next_beat), if under_way.is_none() => {
                     let beat = Beat::new(self.clock.tick(), Instant::now() + self.max_staleness);
                     sending.set(Some(mouth.say(beat.nonce)));
@@ -143,7 +146,9 @@ impl Listener {
             .collect();
         match wanted.iter().find(|name| !names.contains(*name)) {
             None => Ok(()),
-            Some(missing) => Err(format!("the trigger {missing} is missing or not ENABLE ALWAYS: run migrate()")),
+            Some(missing) => Err(format!(
+                "the trigger {missing} is missing or not ENABLE ALWAYS: see docs/database.md, \"Watching it\""
+            )),
         }
     }
 }
@@ -287,4 +292,5 @@ const ANSWER: Duration = Duration::from_secs(3);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const DEAF: &str = "LISTEN is deaf here, as behind a pooler in transaction mode: give `listen_url` a direct address";
+const ELSEWHERE: &str = "the pool reaches another server or database than the listener";
 const SILENT: &str = "the database fell silent: no beat came back within max_staleness";

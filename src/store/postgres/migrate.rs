@@ -2,10 +2,7 @@
 
 use tokio_postgres::types::Type;
 
-use super::{
-    DEFAULT_SCHEMA,
-    lend::{self, Lender},
-};
+use super::{DEFAULT_SCHEMA, lend::Lender};
 use crate::error::{Error, ErrorKind};
 
 /// One numbered SQL file of `migrations/`. It records itself in the table `migrations` of the schema.
@@ -48,7 +45,7 @@ pub(super) async fn run(lender: &Lender, schema: &str) -> Result<(), Error> {
 
 pub(super) async fn check(lender: &Lender, schema: &str) -> Result<(), Error> {
     let client = lender.borrow(CHECKING).await?;
-    let found = client.query_typed(&newest(schema), &[]).await.map_err(|cause| lend::failed(CHECKING, cause))?;
+    let found = client.query(CHECKING, &newest(schema), &[]).await?;
     client.give_back();
     let version: i32 = found.first().and_then(|row| row.try_get(0).ok()).unwrap_or(0);
     let wanted = MIGRATIONS.last().map_or(0, |migration| migration.version);

@@ -57,7 +57,10 @@ impl PostgresStore {
     ///
     /// TLS as the URL's `sslmode` says, with the feature `tls`: `verify-full` checks the server's name and certificate
     /// against the system's roots, or those in `sslrootcert=FILE`; `require` encrypts, and checks nobody unless
-    /// `sslrootcert` is given; `disable` (the default) speaks plain TCP or a Unix socket.
+    /// `sslrootcert` is given; `disable` (the default, and what `prefer` and `allow` come to) speaks plain TCP or a Unix
+    /// socket.
+    ///
+    /// A node holds two connections besides the pool: see [`listen_url`](Self::listen_url).
     ///
     /// # Errors
     ///
@@ -147,7 +150,7 @@ impl PostgresStore {
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Loaded, Error> {
         let client = self.lender.borrow(doing).await?;
-        let rows = client.query_typed(sql, parameters).await.map_err(|cause| lend::failed(doing, cause))?;
+        let rows = client.query(doing, sql, parameters).await?;
         client.give_back();
         row::loaded(&rows)
     }

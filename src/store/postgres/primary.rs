@@ -39,31 +39,54 @@ impl Identity {
     }
 }
 
-/// Where the listener is, as far as it is anywhere.
+/// Where the pool and the listener are, as far as they are anywhere.
 #[derive(Debug, Default)]
 pub(super) struct Primary {
-    listener: Mutex<Option<Identity>>,
+    places: Mutex<Places>,
     differs: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Places {
+    listener: Option<Identity>,
+    /// Of its newest connection.
+    pool: Option<Identity>,
+}
+
+impl Places {
+    fn agree(&self) -> bool {
+        match (&self.listener, &self.pool) {
+            (Some(listener), Some(pool)) => listener == pool,
+            _ => true,
+        }
+    }
+}
+
 impl Primary {
-    /// The listener has connected here.
-    pub(super) fn is(&self, identity: Identity) {
-        *self.listener() = Some(identity);
+    /// The listener has connected here. `false`: the pool is elsewhere.
+    #[must_use]
+    pub(super) fn listener_is_at(&self, identity: Identity) -> bool {
+        let mut places = self.places();
+        places.listener = Some(identity);
+        places.agree()
     }
 
-    pub(super) fn forget(&self) {
-        *self.listener() = None;
+    pub(super) fn listener_is_gone(&self) {
+        self.places().listener = None;
     }
 
     /// A connection of the pool has come to this server. Where that is not the listener's, both are wrong until they
     /// agree: the listener connects anew, and the caller must not use the connection.
-    pub(super) fn agrees_with(&self, pooled: &Identity) -> bool {
-        let agrees = self.listener().as_ref().is_none_or(|listener| listener == pooled);
-        if !agrees {
+    #[must_use]
+    pub(super) fn pool_is_at(&self, identity: Identity) -> bool {
+        let mut places = self.places();
+        places.pool = Some(identity);
+        let agree = places.agree();
+        drop(places);
+        if !agree {
             self.differs.notify_one();
         }
-        agrees
+        agree
     }
 
     /// Waits for a disagreement.
@@ -71,7 +94,7 @@ impl Primary {
         self.differs.notified().await;
     }
 
-    fn listener(&self) -> MutexGuard<'_, Option<Identity>> {
-        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

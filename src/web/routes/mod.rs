@@ -8,7 +8,7 @@
 //! | `DELETE /sessions/{id}` | 204, also if it had ended before | 404 unknown or another user's; 409 `current_session` |
 //! | `DELETE /sessions/others` | 200 `{"revoked": n}` | |
 //! | `DELETE /sessions` | 200 `{"revoked": n}`, this one too | |
-//! | `POST /auth/logout` | 204 | 401 without a token; 401 `session_ended` if it had ended |
+//! | `POST /auth/logout` | 204; takes a live access token, or one that has expired but is right otherwise | 401 without one; 401 `session_ended` if it had ended |
 //!
 //! All of them answer 401 without a live session and 503 while the database cannot be asked; errors are
 //! `application/problem+json` (RFC 9457) with a stable `code`; nothing may be cached.
