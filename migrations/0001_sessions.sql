@@ -60,8 +60,9 @@ BEGIN
     ELSIF NEW.ended_at IS NULL THEN
         NEW.end_reason := NULL;
         NEW.ended_by := NULL;
-    ELSE
-        NEW.end_reason := coalesce(NEW.end_reason, 'revoked_by_admin');
+    ELSIF NEW.end_reason IS NULL THEN
+        -- By hand: this crate always gives a reason.
+        NEW.end_reason := 'revoked_by_admin';
         NEW.ended_by := coalesce(NEW.ended_by, session_user::text);
     END IF;
     RETURN NEW;

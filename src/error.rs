@@ -10,6 +10,8 @@ pub struct Error {
     kind: ErrorKind,
     doing: &'static str,
     cause: Option<BoxError>,
+    /// Worth doing once more at once: the answer to a COMMIT was lost, or somebody else's work was in the way.
+    again: bool,
 }
 
 /// What an [`Error`] means for the caller.
@@ -33,15 +35,24 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, doing: &'static str) -> Self {
-        Self { kind, doing, cause: None }
+        Self { kind, doing, cause: None, again: false }
     }
 
     pub(crate) fn because(kind: ErrorKind, doing: &'static str, cause: impl Into<BoxError>) -> Self {
-        Self { kind, doing, cause: Some(cause.into()) }
+        Self { kind, doing, cause: Some(cause.into()), again: false }
     }
 
     pub(crate) fn unavailable(doing: &'static str, cause: impl Into<BoxError>) -> Self {
         Self::because(ErrorKind::Unavailable, doing, cause)
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn again_if(self, again: bool) -> Self {
+        Self { again, ..self }
+    }
+
+    pub(crate) const fn is_worth_another_try(&self) -> bool {
+        self.again
     }
 
     #[cfg(feature = "postgres")]

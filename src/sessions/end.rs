@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Inner, Sessions};
 use crate::{
-    error::{Error, ErrorKind},
+    error::Error,
     session::EndReason,
     store::{EndOutcome, EndRequest, EndTarget},
 };
@@ -17,7 +17,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`]: they may or may not have ended. Do it again; ending twice does no harm.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable): they may or may not have ended. Do it again; ending twice does no harm.
     ///
     /// # Cancel safety
     ///
@@ -37,15 +37,22 @@ impl Inner {
             EndTarget::All { caller, .. } => *caller,
         };
         let outcome = match self.store.end(request.clone()).await {
-            // The answer to a COMMIT may be what was lost, and nothing tells which sessions it was for.
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
+            Err(error) if error.is_worth_another_try() => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "ending again");
                 let again = self.store.end(request.clone()).await;
+                // The first try may have done it all the same, and nothing tells to which sessions.
                 match &request.target {
                     EndTarget::One { id, .. } => self.cache.mark_stale(*id),
                     EndTarget::Others { user, .. } | EndTarget::All { user, .. } => self.cache.mark_user_stale(user),
                 }
-                again?
+                match again? {
+                    EndOutcome::CallerEnded(Some(ended))
+                        if ended.reason == request.reason && ended.by == request.by =>
+                    {
+                        EndOutcome::Ended(named.map(|caller| (caller, ended)).into_iter().collect())
+                    }
+                    outcome => outcome,
+                }
             }
             first => first?,
         };

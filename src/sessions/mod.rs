@@ -19,7 +19,7 @@ pub use self::{
 };
 pub(crate) use self::{
     sign_in::OnIssue,
-    validate::{KnownToken, Mode, PendingRead, Refusal, Refused, Validation, Verdict},
+    validate::{KnownToken, PendingRead, Refusal, Refused, Validation, Verdict},
 };
 use crate::{
     activity::{Command, Recorder, Writer},

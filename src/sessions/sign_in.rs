@@ -51,7 +51,7 @@ impl SignIn {
     /// [`CurrentSession::metadata`](crate::CurrentSession::metadata). It never leaves the server.
     pub fn metadata(self, metadata: &impl Serialize) -> Self {
         let metadata = serde_json::to_value(metadata)
-            .map(Some)
+            .map(|metadata| (!metadata.is_null()).then_some(metadata))
             .map_err(|cause| Error::because(ErrorKind::InvalidClaims, "metadata cannot be serialised", cause));
         Self { metadata, ..self }
     }
@@ -204,7 +204,10 @@ impl Sessions {
         let answer = tokio::time::timeout(super::ANSWER_WITHIN, asked)
             .await
             .map_err(|late| Error::unavailable("asking on_issue", late))?
-            .map_err(|cause| Error::unavailable("asking on_issue", cause))?;
+            // Ours (claims that are no object) say themselves what to make of them.
+            .map_err(|cause| {
+                cause.downcast().map_or_else(|cause| Error::unavailable("asking on_issue", cause), |own| *own)
+            })?;
         let fresh = answer.0.ok_or_else(|| Error::new(ErrorKind::Refused, "on_issue refused the user"))?;
         claims.extend(fresh);
         Ok(())

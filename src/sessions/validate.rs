@@ -106,22 +106,14 @@ pub(crate) struct PendingRead {
     touch: bool,
 }
 
-/// How a request wants to be validated.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mode {
-    /// Only a read begun after the request will do.
-    pub(crate) strict: bool,
-    /// Whether it counts as activity.
-    pub(crate) touch: bool,
-}
-
 impl Sessions {
-    /// Judges one token. `ip_address` is where the request comes from, if that is known.
+    /// Judges one token; with `strict` only by a read begun after this call. `ip_address` is where the request comes
+    /// from, if that is known.
     pub(crate) fn validate(
         &self,
         token: &str,
         usage: TokenUse,
-        mode: Mode,
+        strict: bool,
         ip_address: impl FnOnce() -> Option<IpAddr>,
     ) -> Validation {
         let now = self.0.clock.tick();
@@ -129,22 +121,23 @@ impl Sessions {
             Ok(token) => token,
             Err(refused) => return Validation::Done(Verdict::Refused(refused)),
         };
-        let verdict = if mode.strict { None } else { self.judge_cached(&token, now) };
+        let verdict = if strict { None } else { self.judge_cached(&token, now) };
         if let Some(verdict) = verdict {
             telemetry::hit();
-            if mode.touch && matches!(verdict, Verdict::Live(_)) {
+            if matches!(verdict, Verdict::Live(_)) {
                 self.0.recorder.touch(token.state.seen(), now, ip_address);
             }
             return Validation::Done(verdict);
         }
         telemetry::miss();
-        Validation::Read(PendingRead {
-            sessions: self.clone(),
-            token,
-            strict: mode.strict,
-            ip_address: ip_address(),
-            touch: mode.touch,
-        })
+        Validation::Read(PendingRead { sessions: self.clone(), token, strict, ip_address: ip_address(), touch: true })
+    }
+
+    /// A session that was live by what is in memory, judged by a read that begins now. It has been touched already.
+    pub(crate) fn read_again(&self, current: &CurrentSession) -> PendingRead {
+        telemetry::miss();
+        let token = Arc::clone(current.token());
+        PendingRead { sessions: self.clone(), token, strict: true, ip_address: None, touch: false }
     }
 
     /// The session that a token names, if its signature and its claims are right. No database, no session check.

@@ -92,13 +92,17 @@ impl MemoryStore {
         if let Some(caller) = caller {
             match rows.get(&caller) {
                 Some(row) if row.user_id == user && is_live(row) => {}
-                other => return EndOutcome::CallerEnded(other.and_then(|row| row.ended.clone())),
+                // Of another user's session nothing is told.
+                other => {
+                    let own = other.filter(|row| row.user_id == user);
+                    return EndOutcome::CallerEnded(own.and_then(|row| row.ended.clone()));
+                }
             }
         }
         let ended = Ended::new(now, request.reason, request.by);
         let mut done = Vec::new();
         for row in rows.values_mut() {
-            if row.user_id == user && row.ended.is_none() && Some(row.id) != keep {
+            if row.user_id == user && is_live(row) && Some(row.id) != keep {
                 row.ended = Some(ended.clone());
                 done.push((row.id, ended.clone()));
             }

@@ -80,6 +80,14 @@ pub struct NewSession {
     pub metadata: Option<serde_json::Value>,
 }
 
+impl NewSession {
+    /// A row of which only this much is known; set the other fields as needed.
+    #[must_use]
+    pub const fn new(id: SessionId, user_id: UserId, device: Device, absolute_lifetime: Duration) -> Self {
+        Self { id, user_id, device, user_agent: None, ip_address: None, absolute_lifetime, metadata: None }
+    }
+}
+
 /// Rows and the time at which the store read them, by its own clock.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -100,6 +108,14 @@ pub struct EndRequest {
     pub reason: EndReason,
     /// On whose word: the id of the session that asks, or a name the application gives.
     pub by: Option<String>,
+}
+
+impl EndRequest {
+    /// A request.
+    #[must_use]
+    pub const fn new(target: EndTarget, reason: EndReason, by: Option<String>) -> Self {
+        Self { target, reason, by }
+    }
 }
 
 /// Which sessions to end.
@@ -153,6 +169,14 @@ pub struct Activity {
     pub age: Duration,
     /// From where; `None` leaves what is known.
     pub ip_address: Option<IpAddr>,
+}
+
+impl Activity {
+    /// A session seen so long ago.
+    #[must_use]
+    pub const fn new(id: SessionId, age: Duration, ip_address: Option<IpAddr>) -> Self {
+        Self { id, age, ip_address }
+    }
 }
 
 /// How a store tells what others change.

@@ -17,8 +17,8 @@ use crate::session::{SessionId, UserId};
 /// not arrive; and whoever has no key should not make us decode much.
 pub(super) const MAX_TOKEN: usize = 8 * 1024;
 
-/// How far `iat` may lie ahead of this node's clock. A token from the future is a broken clock or a forgery; but a refusal
-/// needs positive evidence, and a clock of another node that is minutes off is none.
+/// How far `iat` may lie ahead of this node's clock: clocks of nodes differ. A validly signed token from further ahead
+/// means that some clock is wrong, perhaps ours.
 const MAX_AHEAD: time::Duration = time::Duration::seconds(300);
 
 /// Where a token was found, and so which `typ` it has to have (RFC 8725 §3.11).
@@ -141,19 +141,18 @@ impl TokenKeys {
         if !claims.audience.iter().any(|one| *one == self.audience) {
             return Err("another audience".into());
         }
-        if claims.issued_at - now > MAX_AHEAD {
-            return Err("issued in the future".into());
-        }
         if claims.not_before.is_some_and(|from| from - now > self.leeway) {
             return Err("not valid yet".into());
         }
         if claims.expires_at <= claims.issued_at {
             return Err("expires before it is issued".into());
         }
-        let Claims { session_id, user_id, expires_at, has_custom, .. } = claims;
+        let Claims { session_id, user_id, issued_at, expires_at, has_custom, .. } = claims;
         // RFC 7519 §4.1.4: not accepted "on or after" that time; here, that time and the leeway.
         let left = expires_at - now + self.leeway;
-        if !left.is_positive() {
+        // A token that is right in all but the time says nothing against its session, and the clock that is wrong may be
+        // ours: the client is to get a new token, not to sign in again.
+        if !left.is_positive() || issued_at - now > MAX_AHEAD {
             return Err(TokenRefusal::Expired { session_id, user_id });
         }
         Ok(VerifiedToken {

@@ -23,20 +23,23 @@ pub(crate) struct Judgement {
     pub(super) verdict: Verdict,
     pub(super) by_cookie: bool,
     strict: bool,
-    /// Whose word it is. Not for a live session, which knows its own home: the hit path leaves the layer's reference
-    /// count alone, which all cores would write to.
+    /// Whose word it is. Not for a live session, which knows its own home (unless there is an `on_reject`): the hit path
+    /// leaves the layer's reference count alone, which all cores would write to.
     layer: Option<Arc<Shared>>,
 }
 
 impl Judgement {
     pub(super) fn of(verdict: Verdict, by_cookie: bool, layer: &Arc<Shared>) -> Self {
-        let layer_of_refusal = (!matches!(verdict, Verdict::Live(_))).then(|| Arc::clone(layer));
-        Self { verdict, by_cookie, strict: layer.strict, layer: layer_of_refusal }
+        // `Claims` may refuse a live session too.
+        let may_answer = !matches!(verdict, Verdict::Live(_)) || layer.on_reject.is_some();
+        Self { verdict, by_cookie, strict: layer.strict, layer: may_answer.then(|| Arc::clone(layer)) }
     }
 
-    /// The same verdict for an inner layer, whose `on_reject` is the nearer one.
+    /// The same verdict for an inner layer. Its `on_reject` is the nearer one, if it has one.
     pub(super) fn taken_over(&self, layer: &Arc<Shared>) -> Self {
-        Self { strict: self.strict, ..Self::of(self.verdict.clone(), self.by_cookie, layer) }
+        let nearer = Self::of(self.verdict.clone(), self.by_cookie, layer);
+        let layer = if layer.on_reject.is_some() { nearer.layer } else { self.layer.clone() };
+        Self { strict: self.strict, layer, ..nearer }
     }
 
     pub(super) const fn is_strict(&self) -> bool {
@@ -103,10 +106,8 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentSession {
     }
 }
 
-/// The application's own claims in the access token of a live session, read as `T`.
-///
-/// `T` sees the whole payload, so it may name registered claims (`iss`, `exp`, ..) as well. Claims are as old as the
-/// token. A token whose claims are not a `T` was issued before they were what they are now: it is answered as
+/// The application's own claims in the access token of a live session, read as `T`. Claims are as old as the token.
+/// A token whose claims are not a `T` was issued before they were what they are now: it is answered as
 /// `token_expired`, so that the client gets a new one.
 ///
 /// ```

@@ -64,7 +64,7 @@ impl SessionValidationLayer {
     }
 
     /// A layer under which every request has a live session of this user, for tests of handlers. There is no store
-    /// behind it: the mounted routes answer 500.
+    /// behind it: the mounted routes that need one answer 500.
     #[cfg(any(test, feature = "test-util"))]
     pub fn fake(user: impl Into<UserId>) -> Self {
         Self::of(Who::Fake(CurrentSession::fake(user)))

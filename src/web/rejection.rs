@@ -102,6 +102,18 @@ impl SessionRejection {
         }
     }
 
+    /// RFC 6750 §3: no `error` where nothing was sent that could be wrong.
+    const fn challenge(&self) -> Option<&'static str> {
+        match self.cause {
+            Cause::LayerMissing | Cause::NoStore | Cause::Unavailable => None,
+            Cause::MissingToken => Some(r#"Bearer realm="sessions""#),
+            Cause::TwoCredentials => Some(r#"Bearer realm="sessions", error="invalid_request""#),
+            Cause::InvalidToken | Cause::TokenExpired | Cause::SessionEnded(_) => {
+                Some(r#"Bearer realm="sessions", error="invalid_token""#)
+            }
+        }
+    }
+
     const fn detail(&self) -> &'static str {
         match self.cause {
             Cause::LayerMissing => "`SessionValidationLayer` is missing: add it around this route",
@@ -130,6 +142,7 @@ impl IntoResponse for SessionRejection {
             return *response;
         }
         let mut problem = Problem::new(self.status(), self.code(), self.detail());
+        problem.challenge = self.challenge();
         match &self.cause {
             Cause::LayerMissing | Cause::NoStore => tracing::error!("{}", self.detail()),
             Cause::SessionEnded(reason) => problem = problem.with("reason", reason.as_str()),
@@ -145,33 +158,23 @@ pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: &'static str,
+    challenge: Option<&'static str>,
     more: Map<String, Value>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
-        Self { status, code, detail, more: Map::new() }
+        Self { status, code, detail, challenge: None, more: Map::new() }
     }
 
     fn with(mut self, name: &str, value: &str) -> Self {
         self.more.insert(name.to_owned(), value.into());
         self
     }
-
-    /// RFC 6750 §3: no `error` where nothing was sent that could be wrong.
-    fn challenge(&self) -> Option<&'static str> {
-        match self.code {
-            "missing_token" => Some(r#"Bearer realm="sessions""#),
-            "invalid_request" => Some(r#"Bearer realm="sessions", error="invalid_request""#),
-            _ if self.status == StatusCode::UNAUTHORIZED => Some(r#"Bearer realm="sessions", error="invalid_token""#),
-            _ => None,
-        }
-    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let challenge = self.challenge();
         let mut body = self.more;
         body.insert("type".to_owned(), "about:blank".into());
         body.insert("title".to_owned(), self.status.canonical_reason().into());
@@ -183,7 +186,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(challenge) = challenge {
+        if let Some(challenge) = self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {

@@ -16,7 +16,7 @@ use super::{
     layer::{Shared, Who},
 };
 use crate::{
-    sessions::{Mode, PendingRead, Refusal, Refused, Sessions, Validation, Verdict},
+    sessions::{PendingRead, Refusal, Refused, Sessions, Validation, Verdict},
     token::TokenUse,
 };
 
@@ -80,25 +80,27 @@ impl Shared {
             }
         };
         let outer = request.extensions().get::<Judgement>().filter(|outer| outer.is_of(sessions));
-        if let Some(outer) = outer
-            && self.credential.is_none()
-            && (outer.is_strict() || !self.strict)
-        {
-            let judgement = outer.taken_over(self);
-            return (request, Judging::Done(judgement));
+        if let (Some(outer), None) = (outer, &self.credential) {
+            let judging = match &outer.verdict {
+                // The same session once more, wherever its token came from. A refusal is evidence already.
+                Verdict::Live(current) if self.strict && !outer.is_strict() => {
+                    Judging::Read { pending: sessions.read_again(current), by_cookie: outer.by_cookie }
+                }
+                _ => Judging::Done(outer.taken_over(self)),
+            };
+            return (request, judging);
         }
-        let mode = Mode { strict: self.strict, touch: outer.is_none() };
         if let Some(find) = &self.credential {
             let (parts, body) = request.into_parts();
             let token = find(&parts);
             let presented = token
                 .as_deref()
                 .map_or(Presented::Nothing, |token| Presented::One(Credential { token, usage: TokenUse::Access }));
-            let judging = self.judge_presented(sessions, presented, mode, &parts.extensions);
+            let judging = self.judge_presented(sessions, presented, &parts.extensions);
             return (Request::from_parts(parts, body), judging);
         }
         let presented = credential::find(request.headers());
-        let judging = self.judge_presented(sessions, presented, mode, request.extensions());
+        let judging = self.judge_presented(sessions, presented, request.extensions());
         (request, judging)
     }
 
@@ -106,7 +108,6 @@ impl Shared {
         self: &Arc<Self>,
         sessions: &Sessions,
         presented: Presented<'_>,
-        mode: Mode,
         extensions: &Extensions,
     ) -> Judging {
         let refused = |why| Verdict::Refused(Refused { why, named: None });
@@ -121,7 +122,7 @@ impl Shared {
             Presented::One(one) => one,
         };
         let by_cookie = usage == TokenUse::Cookie;
-        match sessions.validate(token, usage, mode, || peer(extensions)) {
+        match sessions.validate(token, usage, self.strict, || peer(extensions)) {
             Validation::Done(verdict) => done(verdict, by_cookie),
             Validation::Read(pending) => Judging::Read { pending, by_cookie },
         }
@@ -149,7 +150,7 @@ pub(super) fn admit<B>(
         && let Err(rejection) = judgement.required()
     {
         let (parts, _body) = request.into_parts();
-        let answer = rejection.with_answer(shared.on_reject.as_ref(), &parts);
+        let answer = judgement.answer(rejection, &parts);
         return Err(Box::new(answer.into_response()));
     }
     request.extensions_mut().insert(judgement);

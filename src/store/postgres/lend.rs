@@ -148,7 +148,8 @@ impl Write {
 
     /// Reached only if every statement succeeded: COMMIT of a failed transaction answers with success and rolls back.
     pub(super) async fn commit(self) -> Result<(), Error> {
-        self.within(self.client.batch_execute("COMMIT")).await?;
+        // Whether it was carried out is not known when its answer is lost.
+        self.within(self.client.batch_execute("COMMIT")).await.map_err(|error| error.again_if(true))?;
         self.client.give_back();
         Ok(())
     }
@@ -168,12 +169,18 @@ pub(super) fn failed(doing: &'static str, cause: tokio_postgres::Error) -> Error
         Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME | &SqlState::UNDEFINED_COLUMN) => {
             ErrorKind::Schema
         }
-        Some(&SqlState::UNIQUE_VIOLATION | &SqlState::CHECK_VIOLATION) => ErrorKind::InvalidInput,
+        // The last: a NUL in text.
+        Some(&SqlState::UNIQUE_VIOLATION | &SqlState::CHECK_VIOLATION | &SqlState::CHARACTER_NOT_IN_REPERTOIRE) => {
+            ErrorKind::InvalidInput
+        }
         // A NUL in metadata: JSON can hold it, jsonb cannot.
         Some(&SqlState::UNTRANSLATABLE_CHARACTER) => ErrorKind::InvalidClaims,
         _ => ErrorKind::Unavailable,
     };
-    Error::because(kind, doing, cause)
+    // A connection that turns out closed, a deadlock, a serialization failure: the next try meets another world.
+    let passing = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::ADMIN_SHUTDOWN];
+    let again = cause.is_closed() || cause.code().is_some_and(|code| passing.contains(code));
+    Error::because(kind, doing, cause).again_if(again)
 }
 
 /// A busy pool is told to the client within a second: waiting longer helps nobody who is behind it.

@@ -47,7 +47,8 @@ impl Sql {
             ),
             lock_user: format!("SELECT pg_advisory_xact_lock(hashtextextended('{schema} user ' || $1, 0))::text"),
             lock_live_rows: format!(
-                "SELECT id FROM {table} WHERE user_id = $1 AND ended_at IS NULL ORDER BY id FOR NO KEY UPDATE"
+                "SELECT id FROM {table} WHERE user_id = $1 AND ended_at IS NULL AND expires_at > clock_timestamp() \
+                 ORDER BY id FOR NO KEY UPDATE"
             ),
             end_these: format!(
                 "UPDATE {table} SET ended_at = clock_timestamp(), end_reason = $2, ended_by = $3 \
@@ -55,11 +56,12 @@ impl Sql {
             ),
             // Never waits for a lock and so never takes part in a deadlock; a row that somebody else holds is handed
             // back. `live` is what the statement's snapshot shows: a row that has ended since is in it but not in
-            // `held`, comes back once, and is gone the next time.
+            // `held`, comes back once, and is gone the next time. A session that was forgotten and found again since the
+            // last flush is in the batch twice, and an UPDATE of two sources takes any: the newest counts.
             record_activity: format!(
                 "WITH seen AS ( \
-                    SELECT id, statement_timestamp() - age * interval '1 second' AS at, ip \
-                    FROM unnest($1::uuid[], $2::float8[], $3::inet[]) AS seen (id, age, ip) \
+                    SELECT DISTINCT ON (id) id, statement_timestamp() - age * interval '1 second' AS at, ip \
+                    FROM unnest($1::uuid[], $2::float8[], $3::inet[]) AS seen (id, age, ip) ORDER BY id, age \
                  ), live AS ( \
                     SELECT s.id FROM {table} s JOIN seen USING (id) WHERE s.ended_at IS NULL \
                  ), held AS ( \

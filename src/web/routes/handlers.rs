@@ -44,9 +44,11 @@ pub(super) async fn current(current: CurrentSession) -> Response {
 pub(super) async fn end_one(
     current: CurrentSession,
     Handle(sessions): Handle,
-    id: Result<Path<String>, PathRejection>,
+    path: Result<Path<Vec<(String, String)>>, PathRejection>,
 ) -> Result<Response, Error> {
-    let Some(id) = id.ok().and_then(|Path(id)| id.parse::<SessionId>().ok()) else { return Ok(not_found()) };
+    // The last one: the prefix that the application mounts this under may have parameters of its own.
+    let id = path.ok().and_then(|Path(mut parameters)| parameters.pop());
+    let Some(id) = id.and_then(|(_, id)| id.parse::<SessionId>().ok()) else { return Ok(not_found()) };
     if id == current.id() {
         let detail = "this is the session that asks: use logout";
         return Ok(Problem::new(StatusCode::CONFLICT, "current_session", detail).into_response());

@@ -1,0 +1,268 @@
+//! Whoever goes away, at whatever point: no transaction stays open, no lock, no connection is lost, and the next one is
+//! served. Every operation is dropped after its first poll, after its second, and so on until it completes.
+
+#![cfg(feature = "postgres")]
+
+#[path = "support/node.rs"]
+mod node;
+mod support;
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum_device_sessions::{
+    Device, EndOutcome, EndReason, EndTarget, PostgresStore, SessionId, SessionStore, SignIn,
+    store::{Activity, EndRequest, NewSession},
+};
+use deadpool_postgres::{Manager, Pool, Runtime};
+use node::{Node, cold, migrated};
+use support::{TestDb, eventually};
+use tokio_postgres::{Client, NoTls};
+
+/// Polls so many times, then drops.
+async fn cancelled_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let (mut future, mut left) = (Box::pin(future), polls);
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// What other connections to this database are in the middle of, and the locks that they hold.
+const LEFTOVERS: &str = "SELECT a.state || ' ' || coalesce(l.mode, '') || ' ' || left(a.query, 60) \
+    FROM pg_stat_activity a LEFT JOIN pg_locks l USING (pid) \
+    WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() \
+    AND (a.state <> 'idle' OR l.pid IS NOT NULL)";
+
+async fn leftovers(checker: &Client) -> Vec<String> {
+    checker.query(LEFTOVERS, &[]).await.expect("checked").iter().map(|row| row.get(0)).collect()
+}
+
+/// A store whose pool has two connections, one of them for writes: whatever is lost is missed at once.
+struct Subject {
+    db: TestDb,
+    pool: Pool,
+    store: PostgresStore,
+    node: Node,
+    checker: Client,
+}
+
+impl Subject {
+    async fn new() -> Self {
+        let db = TestDb::new().await;
+        migrated(&db).await;
+        let pool = pool(&db);
+        let [store, nodes] = [(); 2].map(|()| PostgresStore::from_pool(pool.clone()).expect("a store"));
+        let checker = db.connect().await;
+        Self { node: Node::new(nodes).await, pool, store, checker, db }
+    }
+
+    async fn assert_nothing_left(&self, what: &str, polls: usize) {
+        eventually(&format!("nothing is left of {what} dropped after {polls} polls"), async || {
+            leftovers(&self.checker).await.is_empty() && self.pool.status().available == self.pool.status().size
+        })
+        .await;
+    }
+
+    async fn cold(&self) -> axum_device_sessions::SignedIn {
+        cold(&self.checker, "ahmed", 1).await.remove(0)
+    }
+}
+
+fn pool(db: &TestDb) -> Pool {
+    let manager = Manager::new(db.url().parse().expect("a url"), NoTls);
+    Pool::builder(manager).max_size(2).runtime(Runtime::Tokio1).build().expect("a pool")
+}
+
+fn report(what: &str, polls: usize) {
+    eprintln!("{what}: done at poll {polls}");
+    assert!(polls > 1, "{what} never waited: nothing was tested");
+}
+
+#[tokio::test]
+async fn a_request_that_loads() {
+    let subject = Subject::new().await;
+    for polls in 0.. {
+        let signed_in = subject.cold().await;
+        let done = cancelled_after(polls, subject.node.get(&signed_in)).await.is_some();
+        subject.assert_nothing_left("a request", polls).await;
+        assert!(subject.node.is_let_in(&signed_in).await, "no flight is stuck");
+        if done {
+            return report("a request that loads", polls);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in() {
+    let subject = Subject::new().await;
+    for polls in 0.. {
+        let done = cancelled_after(polls, subject.node.sessions.sign_in(SignIn::new("ahmed"))).await;
+        subject.assert_nothing_left("a sign-in", polls).await;
+        let next = subject.node.sign_in("ahmed").await;
+        assert!(subject.node.is_let_in(&next).await);
+        if let Some(done) = done {
+            assert!(subject.node.is_let_in(&done.expect("signed in")).await);
+            return report("a sign-in", polls);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_end() {
+    let subject = Subject::new().await;
+    for way in 0..2 {
+        for polls in 0.. {
+            let signed_in = subject.cold().await;
+            let (id, user) = (signed_in.session.id, "ahmed".into());
+            let target =
+                if way == 0 { EndTarget::One { id, user: None } } else { EndTarget::All { user, caller: None } };
+            assert!(subject.node.is_let_in(&signed_in).await);
+            let end = subject.node.sessions.end(target.clone(), EndReason::Logout, None);
+            let done = cancelled_after(polls, end).await;
+            if polls > 0 {
+                // Begun, it is carried out, whoever has gone.
+                eventually("it is carried out", async || !subject.node.is_let_in(&signed_in).await).await;
+            }
+            subject.assert_nothing_left("an end", polls).await;
+            let again = EndTarget::One { id, user: None };
+            subject.node.sessions.end(again, EndReason::Logout, None).await.expect("answered");
+            assert!(!subject.node.is_let_in(&signed_in).await);
+            if let Some(done) = done {
+                assert!(matches!(done.expect("ended"), EndOutcome::Ended(_)));
+                report(if way == 0 { "an end of one" } else { "an end of all" }, polls);
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list() {
+    let subject = Subject::new().await;
+    let signed_in = subject.cold().await;
+    for polls in 0.. {
+        let done = cancelled_after(polls, subject.node.sessions.list(&"ahmed".into(), None)).await;
+        subject.assert_nothing_left("a list", polls).await;
+        assert!(subject.node.is_let_in(&signed_in).await);
+        if let Some(done) = done {
+            assert_eq!(done.expect("listed").len(), 1);
+            return report("a list", polls);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flush() {
+    let subject = Subject::new().await;
+    let signed_in = subject.cold().await;
+    let moved = "SELECT last_activity_at::text FROM device_sessions.sessions";
+    for polls in 0.. {
+        let before: String = subject.checker.query_one(moved, &[]).await.expect("read").get(0);
+        assert!(subject.node.is_let_in(&signed_in).await);
+        let done = cancelled_after(polls, subject.node.sessions.flush_activity()).await.is_some();
+        subject.assert_nothing_left("a flush", polls).await;
+        subject.node.sessions.flush_activity().await.expect("the next one");
+        let after: String = subject.checker.query_one(moved, &[]).await.expect("read").get(0);
+        assert_ne!(before, after, "nothing was lost");
+        if done {
+            return report("a flush", polls);
+        }
+    }
+}
+
+/// What runs in spawned tasks above, dropped in the middle here: every statement of every transaction.
+#[tokio::test]
+async fn the_store_itself() {
+    let subject = Subject::new().await;
+    let store = &subject.store;
+    let kept = subject.cold().await.session.id;
+    for what in ["create", "load", "load many", "list", "end", "end all", "record", "check", "migrate"] {
+        for polls in 0.. {
+            let id = subject.cold().await.session.id;
+            let request = |target| EndRequest::new(target, EndReason::Logout, None);
+            let device = Device::named("Test");
+            let done = match what {
+                "create" => {
+                    let new = NewSession::new(SessionId::new(), "lena".into(), device, Duration::from_secs(60));
+                    cancelled_after(polls, store.create(new)).await.map(|done| drop(done.expect(what)))
+                }
+                "load" => cancelled_after(polls, store.load(&[id])).await.map(|done| drop(done.expect(what))),
+                "load many" => {
+                    cancelled_after(polls, store.load(&[id, kept])).await.map(|done| drop(done.expect(what)))
+                }
+                "list" => cancelled_after(polls, store.list(&"ahmed".into())).await.map(|done| drop(done.expect(what))),
+                "end" => {
+                    let end = store.end(request(EndTarget::One { id, user: None }));
+                    cancelled_after(polls, end).await.map(|done| drop(done.expect(what)))
+                }
+                "end all" => {
+                    let end = store.end(request(EndTarget::Others { user: "ahmed".into(), keep: id }));
+                    cancelled_after(polls, end).await.map(|done| drop(done.expect(what)))
+                }
+                "record" => {
+                    let batch = vec![Activity::new(id, Duration::ZERO, None)];
+                    cancelled_after(polls, store.record_activity(batch)).await.map(|done| drop(done.expect(what)))
+                }
+                "check" => cancelled_after(polls, store.check()).await.map(|done| done.expect(what)),
+                _ => {
+                    let elsewhere = PostgresStore::from_pool(subject.pool.clone()).expect("a store");
+                    let elsewhere = elsewhere.schema(&format!("migrated_{polls}")).expect("a name");
+                    cancelled_after(polls, elsewhere.migrate()).await.map(|done| done.expect(what))
+                }
+            };
+            // Before the next one, whose COMMIT would tidy up.
+            subject.assert_nothing_left(what, polls).await;
+            // The next write has the only connection for writes, and waits for no lock.
+            let next = store.end(request(EndTarget::One { id, user: None })).await.expect("the next write");
+            assert_ne!(next, EndOutcome::NotFound);
+            assert_eq!(store.load(&[id]).await.expect("the next read").sessions.len(), 1);
+            if done.is_some() {
+                report(what, polls);
+                break;
+            }
+        }
+    }
+}
+
+/// The control: a transaction on a pooled connection, without care. deadpool takes the connection back as it is.
+#[tokio::test]
+async fn a_careless_transaction_is_found_by_the_same_check() {
+    let subject = Subject::new().await;
+    let mut left = Vec::new();
+    for polls in 0.. {
+        let (pool, id) = (pool(&subject.db), subject.cold().await.session.id.as_uuid());
+        let done = cancelled_after(polls, async {
+            let client = pool.get().await.expect("free");
+            client.batch_execute("BEGIN").await.expect("begin");
+            let sql = "UPDATE device_sessions.sessions SET ended_at = now() WHERE id = $1";
+            client.execute(sql, &[&id]).await.expect("ended");
+            client.batch_execute("COMMIT").await.expect("commit");
+        })
+        .await
+        .is_some();
+        eventually("it rests", async || !leftovers(&subject.checker).await.iter().any(|one| one.starts_with("active")))
+            .await;
+        let found = leftovers(&subject.checker).await;
+        if found.iter().any(|one| one.starts_with("idle in transaction")) {
+            assert!(pool.status().available > 0, "and the next borrower gets it");
+            left.push(polls);
+        }
+        drop(pool);
+        eventually("closed", async || leftovers(&subject.checker).await.is_empty()).await;
+        if done {
+            println!("a careless transaction: left open when dropped after {left:?} of {polls} polls");
+            break;
+        }
+    }
+    assert!(!left.is_empty(), "the control must be caught");
+}
