@@ -154,7 +154,7 @@ async fn what_cannot_be_signed_in() {
         ("claims: list", with(json!([1])), ErrorKind::InvalidClaims, "500 internal_error"),
         ("claims: nothing", with(json!(null)), ErrorKind::InvalidClaims, "500 internal_error"),
         ("claims: too large", with(json!({ "x": "y".repeat(9_000) })), ErrorKind::InvalidClaims, "500 internal_error"),
-        ("metadata with NUL", new("ahmed").metadata(&"a\0b"), ErrorKind::InvalidInput, "400 invalid_request"),
+        ("metadata with NUL", new("ahmed").metadata(&"a\0b"), ErrorKind::InvalidClaims, "500 internal_error"),
         ("on_issue refuses", new("disabled"), ErrorKind::Refused, "403 account_disabled"),
         ("on_issue fails", new("unknown"), ErrorKind::Unavailable, "503 temporarily_unavailable"),
         ("on_issue says no object", new("shapeless"), ErrorKind::InvalidClaims, "500 internal_error"),

@@ -137,7 +137,10 @@ impl Answer {
         let challenge = match (self.status.as_u16(), code) {
             (401, "missing_token") => Some(r#"Bearer realm="sessions""#),
             (401, _) => Some(r#"Bearer realm="sessions", error="invalid_token""#),
-            (400, _) => Some(r#"Bearer realm="sessions", error="invalid_request""#),
+            // Of a request whose credentials contradict each other; not of a form with a bad field.
+            (400, _) if problem["detail"].as_str().expect("text").contains("credentials") => {
+                Some(r#"Bearer realm="sessions", error="invalid_request""#)
+            }
             _ => None,
         };
         assert_eq!(self.header(&header::WWW_AUTHENTICATE), challenge, "{problem}");
