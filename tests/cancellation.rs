@@ -1,5 +1,6 @@
 //! Whoever goes away, at whatever point: no transaction stays open, no lock, no connection is lost, and the next one is
-//! served. Every operation is dropped after its first poll, after its second, and so on until it completes.
+//! served. Every operation is dropped after its first poll, after its second, and so on until it completes; one of less
+//! than three polls is no test and fails.
 
 #![cfg(feature = "postgres")]
 
@@ -12,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum_device_sessions::{
-    Device, EndOutcome, EndReason, EndTarget, PostgresStore, SessionId, SessionStore, SignIn,
+    Device, EndOutcome, EndReason, EndTarget, Issue, PostgresStore, SessionId, SessionStore, SignIn,
     store::{Activity, EndRequest, NewSession},
 };
 use deadpool_postgres::{Manager, Pool, Runtime};
@@ -66,6 +67,11 @@ impl Subject {
         Self { node: Node::new(nodes).await, pool, store, checker, db }
     }
 
+    /// So that connecting is a part of what comes next, and may be cut off as well.
+    fn forget_connections(&self) {
+        self.pool.retain(|_, _| false);
+    }
+
     async fn assert_nothing_left(&self, what: &str, polls: usize) {
         eventually(&format!("nothing is left of {what} dropped after {polls} polls"), async || {
             leftovers(&self.checker).await.is_empty() && self.pool.status().available == self.pool.status().size
@@ -85,15 +91,16 @@ fn pool(db: &TestDb) -> Pool {
 
 fn report(what: &str, polls: usize) {
     eprintln!("{what}: done at poll {polls}");
-    assert!(polls > 1, "{what} never waited: nothing was tested");
+    assert!(polls >= 3, "{what} hardly waited: too little was tested");
 }
 
+/// The outer layer reads, and the strict one inside reads again.
 #[tokio::test]
 async fn a_request_that_loads() {
     let subject = Subject::new().await;
     for polls in 0.. {
         let signed_in = subject.cold().await;
-        let done = cancelled_after(polls, subject.node.get(&signed_in)).await.is_some();
+        let done = cancelled_after(polls, subject.node.request("GET", "/strict", &signed_in)).await.is_some();
         subject.assert_nothing_left("a request", polls).await;
         assert!(subject.node.is_let_in(&signed_in).await, "no flight is stuck");
         if done {
@@ -102,44 +109,59 @@ async fn a_request_that_loads() {
     }
 }
 
+/// With an `on_issue` that asks the application's database.
 #[tokio::test]
 async fn a_sign_in() {
     let subject = Subject::new().await;
+    let pool = subject.pool.clone();
+    let node = Node::with(PostgresStore::from_pool(pool.clone()).expect("a store"), |builder| {
+        builder.on_issue(move |_| {
+            let pool = pool.clone();
+            async move {
+                pool.get().await?.simple_query("SELECT 'reader' AS role").await?;
+                Ok(Issue::allow())
+            }
+        })
+    })
+    .await;
     for polls in 0.. {
-        let done = cancelled_after(polls, subject.node.sessions.sign_in(SignIn::new("ahmed"))).await;
+        let done = cancelled_after(polls, node.sessions.sign_in(SignIn::new("ahmed"))).await;
         subject.assert_nothing_left("a sign-in", polls).await;
-        let next = subject.node.sign_in("ahmed").await;
-        assert!(subject.node.is_let_in(&next).await);
+        let next = node.sign_in("ahmed").await;
+        assert!(node.is_let_in(&next).await);
         if let Some(done) = done {
-            assert!(subject.node.is_let_in(&done.expect("signed in")).await);
+            assert!(node.is_let_in(&done.expect("signed in")).await);
             return report("a sign-in", polls);
         }
     }
 }
 
+/// Of another device and of all, by requests of a session that must be read first.
 #[tokio::test]
 async fn an_end() {
     let subject = Subject::new().await;
-    for way in 0..2 {
+    for what in ["an end of another one", "an end of all"] {
         for polls in 0.. {
-            let signed_in = subject.cold().await;
-            let (id, user) = (signed_in.session.id, "ahmed".into());
-            let target =
-                if way == 0 { EndTarget::One { id, user: None } } else { EndTarget::All { user, caller: None } };
-            assert!(subject.node.is_let_in(&signed_in).await);
-            let end = subject.node.sessions.end(target.clone(), EndReason::Logout, None);
+            let (caller, other) = (subject.cold().await, subject.cold().await);
+            assert!(subject.node.is_let_in(&other).await);
+            let path = if what == "an end of all" {
+                "/sessions".to_owned()
+            } else {
+                format!("/sessions/{}", other.session.id)
+            };
+            let end = subject.node.request("DELETE", &path, &caller);
             let done = cancelled_after(polls, end).await;
-            if polls > 0 {
-                // Begun, it is carried out, whoever has gone.
-                eventually("it is carried out", async || !subject.node.is_let_in(&signed_in).await).await;
+            if polls > 1 {
+                // Begun, it is carried out, whoever has gone. (The first poll begins to read the caller's session.)
+                eventually("it is carried out", async || !subject.node.is_let_in(&other).await).await;
             }
-            subject.assert_nothing_left("an end", polls).await;
-            let again = EndTarget::One { id, user: None };
+            subject.assert_nothing_left(what, polls).await;
+            let again = EndTarget::One { id: other.session.id, user: None };
             subject.node.sessions.end(again, EndReason::Logout, None).await.expect("answered");
-            assert!(!subject.node.is_let_in(&signed_in).await);
+            assert!(!subject.node.is_let_in(&other).await);
             if let Some(done) = done {
-                assert!(matches!(done.expect("ended"), EndOutcome::Ended(_)));
-                report(if way == 0 { "an end of one" } else { "an end of all" }, polls);
+                assert!(done.status().is_success());
+                report(what, polls);
                 break;
             }
         }
@@ -151,6 +173,7 @@ async fn a_list() {
     let subject = Subject::new().await;
     let signed_in = subject.cold().await;
     for polls in 0.. {
+        subject.forget_connections();
         let done = cancelled_after(polls, subject.node.sessions.list(&"ahmed".into(), None)).await;
         subject.assert_nothing_left("a list", polls).await;
         assert!(subject.node.is_let_in(&signed_in).await);
@@ -169,13 +192,18 @@ async fn a_flush() {
     for polls in 0.. {
         let before: String = subject.checker.query_one(moved, &[]).await.expect("read").get(0);
         assert!(subject.node.is_let_in(&signed_in).await);
-        let done = cancelled_after(polls, subject.node.sessions.flush_activity()).await.is_some();
+        let done = cancelled_after(polls, async {
+            subject.node.request("GET", "/strict", &signed_in).await;
+            subject.node.sessions.flush_activity().await
+        })
+        .await
+        .is_some();
         subject.assert_nothing_left("a flush", polls).await;
         subject.node.sessions.flush_activity().await.expect("the next one");
         let after: String = subject.checker.query_one(moved, &[]).await.expect("read").get(0);
         assert_ne!(before, after, "nothing was lost");
         if done {
-            return report("a flush", polls);
+            return report("a request and a flush", polls);
         }
     }
 }
@@ -189,6 +217,7 @@ async fn the_store_itself() {
     for what in ["create", "load", "load many", "list", "end", "end all", "record", "check", "migrate"] {
         for polls in 0.. {
             let id = subject.cold().await.session.id;
+            subject.forget_connections();
             let request = |target| EndRequest::new(target, EndReason::Logout, None);
             let device = Device::named("Test");
             let done = match what {

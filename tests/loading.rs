@@ -8,8 +8,8 @@ mod node;
 mod proxy;
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::http::StatusCode;
 use axum_device_sessions::{EndReason, EndTarget, PostgresStore, SessionStore, SignedIn};
@@ -67,6 +67,30 @@ async fn five_thousand_cold_sessions_are_a_few_statements() {
     let sent = statements(&client, LOADS).await;
     println!("5,000 cold sessions: {sent} statements");
     assert!(sent <= 5_000 / 256 + 5, "{sent}");
+}
+
+/// As after a deployment: everybody comes back, two thousand at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_cold_sessions_are_at_most_600_statements() {
+    let db = TestDb::new().await;
+    let node = Arc::new(Node::new(migrated(&db).await).await);
+    let client = counted(&db).await;
+    let waiting = Arc::new(Mutex::new(cold(&client, "ahmed", 100_000).await));
+    let mut people = JoinSet::new();
+    for _ in 0..2_048 {
+        let (node, waiting) = (Arc::clone(&node), Arc::clone(&waiting));
+        people.spawn(async move {
+            loop {
+                let next = waiting.lock().expect("no panic").pop();
+                let Some(one) = next else { return };
+                assert_eq!(node.get(&one).await.status(), StatusCode::OK);
+            }
+        });
+    }
+    people.join_all().await;
+    let sent = statements(&client, LOADS).await;
+    println!("100,000 cold sessions: {sent} statements");
+    assert!(sent <= 600, "{sent}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -43,6 +43,10 @@ impl Node {
         let sessions = settings(builder).build().await.expect("a node");
         let app = Router::new()
             .route("/me", get(|session: CurrentSession| async move { session.id().to_string() }))
+            .route(
+                "/strict",
+                get(|_: CurrentSession| async {}).layer(SessionValidationLayer::new(sessions.clone()).strict()),
+            )
             .nest("/sessions", routes::sessions())
             .layer(SessionValidationLayer::new(sessions.clone()));
         Self { sessions, app }
@@ -54,8 +58,18 @@ impl Node {
 
     /// A request to a page that needs a session.
     pub(crate) fn get(&self, signed_in: &SignedIn) -> impl Future<Output = Response> + Send + use<> {
+        self.request("GET", "/me", signed_in)
+    }
+
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        signed_in: &SignedIn,
+    ) -> impl Future<Output = Response> + Send + use<> {
         let bearer = format!("Bearer {}", signed_in.access_token);
-        let request = Request::get("/me").header(header::AUTHORIZATION, bearer).body(Body::empty()).expect("a request");
+        let request = Request::builder().method(method).uri(path).header(header::AUTHORIZATION, bearer);
+        let request = request.body(Body::empty()).expect("a request");
         let app = self.app.clone();
         async move { app.oneshot(request).await.expect("infallible") }
     }
