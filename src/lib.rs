@@ -119,7 +119,7 @@
 //!
 //! | feature | default | brings |
 //! |---|---|---|
-//! | `postgres` | yes | `PostgresStore`, `MIGRATIONS` |
+//! | `postgres` | yes | `PostgresStore`, `store::MIGRATIONS` |
 //! | `routes` | yes | [`routes`] |
 //! | `tls` | no | `sslmode=require` and `sslmode=verify-full` in Postgres URLs, by rustls |
 //! | `metrics` | no | counters and histograms through the `metrics` facade |

@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-#[path = "support/nodes.rs"]
-mod nodes;
+#[path = "support/cluster.rs"]
+mod cluster;
 mod support;
 
 use std::time::Duration;
 
 use axum_device_sessions::{Coherence, EndReason, EndTarget, PostgresStore, Sessions, SignIn, SignedIn};
+use cluster::{ask, builder, current, node, refused, told};
 use http::StatusCode;
-use nodes::{ask, builder, current, node, refused, told};
 use support::{TestDb, eventually};
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
@@ -178,7 +178,7 @@ async fn a_store_without_an_address_to_listen_at_polls() {
     let pool = deadpool_postgres::Pool::builder(deadpool_postgres::Manager::new(config, NoTls)).build().unwrap();
     let store = PostgresStore::from_pool(pool).unwrap();
     let b = Sessions::builder(store)
-        .access_tokens(nodes::tokens())
+        .access_tokens(cluster::tokens())
         .max_staleness(Duration::from_millis(500))
         .build()
         .await
@@ -222,7 +222,7 @@ async fn a_listener_in_another_database_is_not_believed() {
     let store = PostgresStore::connect(here.url()).await.unwrap().listen_url(there.url()).unwrap();
     store.migrate().await.unwrap();
     let b = Sessions::builder(store)
-        .access_tokens(nodes::tokens())
+        .access_tokens(cluster::tokens())
         .max_staleness(Duration::from_millis(500))
         .build()
         .await

@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-#[path = "support/nodes.rs"]
-mod nodes;
+#[path = "support/cluster.rs"]
+mod cluster;
 mod support;
 
 use axum_device_sessions::{EndOutcome, EndReason, EndTarget, SignIn};
+use cluster::{ask, builder};
 use http::StatusCode;
-use nodes::{ask, builder};
 use support::{TestDb, eventually};
 
 #[tokio::test]

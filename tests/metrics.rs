@@ -2,15 +2,15 @@
 #![cfg(feature = "metrics")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-#[path = "support/nodes.rs"]
-mod nodes;
+#[path = "support/cluster.rs"]
+mod cluster;
 mod support;
 
 use std::collections::BTreeMap;
 
 use axum_device_sessions::{EndReason, EndTarget, SignIn};
+use cluster::{ask, node, refused};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use nodes::{ask, node, refused};
 use support::{TestDb, eventually};
 
 /// Counters, and how many values each histogram was given.

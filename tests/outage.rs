@@ -4,8 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
-#[path = "support/nodes.rs"]
-mod nodes;
+#[path = "support/cluster.rs"]
+mod cluster;
 #[path = "support/stall.rs"]
 mod stall;
 mod support;
@@ -21,9 +21,9 @@ use std::{
 
 use axum::{Router, body::Body, extract::State, http::HeaderMap, routing::get};
 use axum_device_sessions::{CurrentSession, PostgresStore, SessionValidationLayer, Sessions, SignIn, SignedIn, routes};
+use cluster::tokens;
 use deadpool_postgres::{Manager, Pool, Runtime};
 use http::{Request, StatusCode};
-use nodes::tokens;
 use stall::{Hold, Stall};
 use support::{TestDb, eventually};
 use tokio_postgres::NoTls;
@@ -134,7 +134,7 @@ fn wrong(answers: &Answers) -> Option<(u16, Duration)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_is_stopped() {
     let db = TestDb::own_cluster(&[]).await;
-    let sessions = nodes::node(db.url()).await;
+    let sessions = cluster::node(db.url()).await;
     let server = db.server();
     outage("stopped", sessions, async || server.stop_immediate(), async || server.start_again().unwrap()).await;
 }
@@ -143,7 +143,7 @@ async fn the_server_is_stopped() {
 async fn the_network_swallows_everything() {
     let db = TestDb::new().await;
     let stall = Stall::to(db.url()).await;
-    let sessions = nodes::node(&stall.url(db.url())).await;
+    let sessions = cluster::node(&stall.url(db.url())).await;
     outage("black hole", sessions, async || stall.hold(Hold::Everything), async || stall.hold(Hold::Nothing)).await;
 }
 
@@ -182,7 +182,7 @@ async fn the_naive_design_signs_people_out() {
         if found.await.is_some() { StatusCode::OK } else { StatusCode::UNAUTHORIZED }
     }
     let db = TestDb::own_cluster(&[]).await;
-    let sessions = nodes::node(db.url()).await;
+    let sessions = cluster::node(db.url()).await;
     let session = sessions.sign_in(SignIn::new("ahmed")).await.unwrap().session.id.to_string();
     let manager = Manager::new(db.url().parse().unwrap(), NoTls);
     let pool = Pool::builder(manager).runtime(Runtime::Tokio1).build().unwrap();

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
-#[path = "support/nodes.rs"]
-mod nodes;
+#[path = "support/cluster.rs"]
+mod cluster;
 mod support;
 
 use std::{
@@ -15,8 +15,8 @@ use std::{
 };
 
 use axum_device_sessions::{Coherence, EndReason, EndTarget, PostgresStore, Sessions, SignIn};
+use cluster::{ask, current, node, refused, tokens, told};
 use http::StatusCode;
-use nodes::{ask, current, node, refused, tokens, told};
 use support::{TestDb, eventually};
 
 const MAX_STALENESS: Duration = Duration::from_secs(1);
