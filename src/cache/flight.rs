@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 use super::{
     contact::Contact,
-    state::{Known, Reading, State},
+    reading::{Known, Reading},
+    state::State,
     trust::Trust,
 };
 use crate::{

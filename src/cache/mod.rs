@@ -1,6 +1,7 @@
 //! What this node knows of sessions, and how far it may believe it.
 //!
-//! * [`trust`]: a reading is believed while the lease under which it was read holds, or for a bounded time.
+//! * [`reading`], [`lease`], [`trust`]: a reading is believed while the lease under which it was read holds, or for a
+//!   bounded time.
 //! * [`state`]: one state for a session, whoever holds it; readings are stored by flights alone.
 //! * [`flight`]: misses go out together, in spawned tasks; a change that overtakes a reading makes it void.
 //!
@@ -9,6 +10,8 @@
 
 mod contact;
 mod flight;
+mod lease;
+mod reading;
 mod state;
 mod tokens;
 mod trust;
@@ -20,7 +23,8 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 pub(crate) use self::{
     contact::Contact,
     flight::LoadLimits,
-    state::{Known, Reading, State},
+    reading::{Known, Reading},
+    state::State,
     tokens::TokenCache,
     trust::Trust,
 };

@@ -8,34 +8,14 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
-use super::{flight::Flights, trust::LeaseCell};
-use crate::{
-    clock::Tick,
-    policy::Deadlines,
-    seen::LastSeen,
-    session::{Ended, Session, SessionId, UserId},
+use super::{
+    flight::Flights,
+    reading::{Known, Reading},
 };
-
-/// What one read of a row found. Never changed; a newer one takes its place.
-#[derive(Debug)]
-pub(crate) struct Reading {
-    pub(crate) known: Known,
-    /// Before its query was sent.
-    pub(crate) started: Tick,
-    /// The lease that was current then.
-    pub(crate) cell: Arc<LeaseCell>,
-    /// However well the lease holds (`max_age`).
-    pub(crate) read_again_at: Tick,
-}
-
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "rows are the rule; a box would cost each hit a second jump")]
-pub(crate) enum Known {
-    /// No such row.
-    Missing,
-    /// A row, ended or not.
-    Row { session: Session, deadlines: Deadlines },
-}
+use crate::{
+    seen::LastSeen,
+    session::{Ended, SessionId, UserId},
+};
 
 /// Everything that this node knows of one session.
 #[derive(Debug)]

@@ -8,56 +8,15 @@
 //! a lost connection's cell is never renewed and a new connection makes a new one, so there is nothing to compare and
 //! no pair of words to read torn.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
-use super::state::{Known, Reading};
+use super::{
+    lease::LeaseCell,
+    reading::{Known, Reading},
+};
 use crate::clock::Tick;
-
-/// Holds while its deadline lies ahead. Zero is final.
-#[derive(Debug)]
-pub(crate) struct LeaseCell {
-    deadline: AtomicU64,
-    /// What was committed before this has been told. Stays when the lease is lost.
-    told_up_to: AtomicU64,
-}
-
-impl LeaseCell {
-    const fn until(deadline: u64) -> Self {
-        Self { deadline: AtomicU64::new(deadline), told_up_to: AtomicU64::new(0) }
-    }
-
-    fn holds(&self, now: Tick) -> bool {
-        self.deadline.load(Ordering::Acquire) > now.as_nanos()
-    }
-
-    /// Moves the deadline forward, unless the cell has been dropped: a renewal that is late must not revive it.
-    fn renew(&self, told_up_to: Tick, until: Tick) {
-        let forward = |deadline: u64| (deadline != DROPPED && deadline < until.as_nanos()).then_some(until.as_nanos());
-        if self.deadline.fetch_update(Ordering::AcqRel, Ordering::Acquire, forward).is_ok() {
-            self.told_up_to.fetch_max(told_up_to.as_nanos(), Ordering::AcqRel);
-        }
-    }
-
-    fn drop_for_good(&self) {
-        self.deadline.store(DROPPED, Ordering::Release);
-    }
-
-    fn told_up_to(&self) -> Tick {
-        Tick::from_nanos(self.told_up_to.load(Ordering::Acquire))
-    }
-}
-
-const DROPPED: u64 = 0;
-/// A cell that nobody has renewed yet holds at no instant.
-const NOT_YET: u64 = 1;
 
 /// The rule of trust, and the lease that is current.
 #[derive(Debug)]
@@ -69,12 +28,12 @@ pub(crate) struct Trust {
 impl Trust {
     /// No lease: readings are believed for `max_staleness`.
     pub(crate) fn by_time(max_staleness: Duration) -> Self {
-        Self { current: ArcSwap::from_pointee(LeaseCell::until(DROPPED)), max_staleness }
+        Self { current: ArcSwap::from_pointee(LeaseCell::dropped()), max_staleness }
     }
 
     /// A lease without end: this process is the only one that changes anything.
     pub(crate) fn for_ever(max_staleness: Duration) -> Self {
-        Self { current: ArcSwap::from_pointee(LeaseCell::until(u64::MAX)), max_staleness }
+        Self { current: ArcSwap::from_pointee(LeaseCell::for_ever()), max_staleness }
     }
 
     /// To be taken before the query is sent.
@@ -100,7 +59,7 @@ impl Trust {
     }
 
     pub(crate) fn new_lease(&self) {
-        self.current.swap(Arc::new(LeaseCell::until(NOT_YET))).drop_for_good();
+        self.current.swap(Arc::new(LeaseCell::not_yet())).drop_for_good();
     }
 
     pub(crate) fn renew(&self, told_up_to: Tick) {
@@ -113,7 +72,7 @@ impl Trust {
 
     pub(crate) fn lease_left(&self, now: Tick) -> Option<Duration> {
         let cell = self.current.load();
-        cell.holds(now).then(|| Tick::from_nanos(cell.deadline.load(Ordering::Acquire)).since(now))
+        cell.holds(now).then(|| cell.deadline().since(now))
     }
 }
 
