@@ -7,11 +7,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use super::{
     contact::Contact,
@@ -87,7 +90,7 @@ pub(super) async fn read(loader: &Arc<Loader>, state: &Arc<State>, strict: bool)
         let Some(Landed { found, void }) = landed else { break };
         let reading = found?;
         // In time: the read began after we asked. Else it is an entry like any other: told of no change, young enough.
-        if in_time || (!void && loader.trust.believes(&reading, loader.clock.tick())) {
+        if in_time || (!void && loader.trust.believes(&reading, loader.clock.tick()) && state.still_has(&reading)) {
             return Ok(reading);
         }
     }
@@ -129,6 +132,8 @@ pub(super) struct Loader {
     lives: Lifetimes,
     limits: LoadLimits,
     queue: Mutex<Queue>,
+    /// The last batch has failed.
+    failing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -140,6 +145,7 @@ struct Queue {
 /// More ids in a batch bring nothing more, and two connections saturate the reads (measured).
 const IDS_A_BATCH: usize = 256;
 const BATCHES: usize = 2;
+const AFTER_FAILURE: Duration = Duration::from_millis(50);
 
 impl Loader {
     pub(super) fn new(
@@ -149,7 +155,7 @@ impl Loader {
         lives: Lifetimes,
         limits: LoadLimits,
     ) -> Self {
-        Self { store, clock, trust, contact, lives, limits, queue: Mutex::default() }
+        Self { store, clock, trust, contact, lives, limits, queue: Mutex::default(), failing: AtomicBool::new(false) }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -163,38 +169,10 @@ impl Loader {
         if queue.batches < BATCHES {
             queue.batches += 1;
             drop(queue);
-            tokio::spawn(Arc::clone(self).run());
-        }
-    }
-
-    async fn run(self: Arc<Self>) {
-        while let Some(batch) = self.next_batch() {
-            let ids = batch.send();
-            telemetry::batch(ids.len());
-            // In this order: sent, lease, time, query. A change told from here on makes the flights void, and one
-            // told before is in what the query sees.
-            let (cell, started) = (self.trust.cell(), self.clock.tick());
-            let answer = tokio::time::timeout(self.limits.timeout, self.store.load(&ids)).await;
-            let found = answer.unwrap_or_else(|late| Err(Error::unavailable("loading sessions", late)));
-            match found {
-                Ok(Loaded { sessions, now }) => {
-                    self.contact.answered(started);
-                    let mut rows: HashMap<_, _> = sessions.into_iter().map(|row| (row.id, row)).collect();
-                    batch.land(|id| {
-                        Ok(Arc::new(Reading {
-                            known: self.known(rows.remove(&id), now, started),
-                            started,
-                            cell: Arc::clone(&cell),
-                            read_again_at: started.after(jittered(self.limits.max_age, id)),
-                        }))
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, sessions = ids.len(), "cannot load");
-                    telemetry::load_failed();
-                    let error = Arc::new(error);
-                    batch.land(|_| Err(Arc::clone(&error)));
-                }
+            let slot = Slot { loader: Arc::clone(self), taken: true };
+            // Without a runtime (it is shutting down) the slot is dropped here, and says so to whoever waits.
+            if let Ok(runtime) = Handle::try_current() {
+                runtime.spawn(slot.run());
             }
         }
     }
@@ -208,16 +186,86 @@ impl Loader {
         })
     }
 
-    /// The end of a task and the look into the queue are one step, so that no flight is left waiting for nobody.
-    fn next_batch(self: &Arc<Self>) -> Option<Batch> {
-        let mut queue = self.queue();
+    /// Once for an outage, not once for a batch.
+    fn note_failure(&self, error: &Error, sessions: usize) {
+        telemetry::load_failed();
+        if self.failing.swap(true, Ordering::Relaxed) {
+            tracing::debug!(error = error as &dyn std::error::Error, sessions, "still cannot load");
+        } else {
+            tracing::warn!(error = error as &dyn std::error::Error, sessions, "cannot load");
+        }
+    }
+}
+
+/// The right to run one batch at a time. Given back when nothing waits, or by whatever ends its task.
+struct Slot {
+    loader: Arc<Loader>,
+    taken: bool,
+}
+
+impl Slot {
+    async fn run(mut self) {
+        while let Some(batch) = self.next_batch() {
+            let loader = &self.loader;
+            let ids = batch.send();
+            telemetry::batch(ids.len());
+            // In this order: sent, lease, time, query. A change told from here on makes the flights void, and one
+            // told before is in what the query sees.
+            let (cell, started) = (loader.trust.cell(), loader.clock.tick());
+            let answer = tokio::time::timeout(loader.limits.timeout, loader.store.load(&ids)).await;
+            match answer.unwrap_or_else(|late| Err(Error::unavailable("loading sessions", late))) {
+                Ok(Loaded { sessions, unreadable, now }) => {
+                    loader.contact.answered(started);
+                    loader.failing.store(false, Ordering::Relaxed);
+                    let mut rows: HashMap<_, _> = sessions.into_iter().map(|row| (row.id, row)).collect();
+                    batch.land(|id| {
+                        if unreadable.contains(&id) {
+                            return Err(Arc::new(Error::new(ErrorKind::Unavailable, "reading a session's row")));
+                        }
+                        Ok(Arc::new(Reading {
+                            known: loader.known(rows.remove(&id), now, started),
+                            started,
+                            cell: Arc::clone(&cell),
+                            read_again_at: started.after(jittered(loader.limits.max_age, id)),
+                        }))
+                    });
+                }
+                Err(error) => {
+                    loader.note_failure(&error, ids.len());
+                    let error = Arc::new(error);
+                    batch.land(|_| Err(Arc::clone(&error)));
+                    // A database that refuses at once is not asked as fast as it refuses.
+                    tokio::time::sleep(AFTER_FAILURE).await;
+                }
+            }
+        }
+    }
+
+    /// Giving the slot back and the look into the queue are one step, so that no flight waits for nobody.
+    fn next_batch(&mut self) -> Option<Batch> {
+        let mut queue = self.loader.queue();
         if queue.waiting.is_empty() {
             queue.batches -= 1;
+            self.taken = false;
             return None;
         }
         let count = queue.waiting.len().min(IDS_A_BATCH);
         let flights = queue.waiting.drain(..count).collect();
-        Some(Batch { loader: Arc::clone(self), flights })
+        Some(Batch { loader: Arc::clone(&self.loader), flights })
+    }
+}
+
+/// Its task was dropped or has panicked. Where no other is left, nobody would come for those who wait.
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if !self.taken {
+            return;
+        }
+        let mut queue = self.loader.queue();
+        queue.batches -= 1;
+        let flights = if queue.batches == 0 { queue.waiting.drain(..).collect() } else { Vec::new() };
+        drop(queue);
+        drop(Batch { loader: Arc::clone(&self.loader), flights });
     }
 }
 
@@ -226,8 +274,8 @@ fn jittered(max_age: Duration, id: SessionId) -> Duration {
     max_age - max_age / 10 * u32::from(id.as_uuid().as_bytes()[14]) / 255
 }
 
-/// Flights on their way. Dropped before it has landed (a panic in a store, a runtime that shuts down), its waiters
-/// are told that nothing was learnt, and its place among the batches is given back.
+/// Flights on their way. Dropped before they have landed (a panic in a store, a runtime that shuts down), their waiters
+/// are told that nothing was learnt.
 struct Batch {
     loader: Arc<Loader>,
     flights: Vec<Arc<Flight>>,
@@ -245,24 +293,30 @@ impl Batch {
     }
 
     fn land(mut self, mut found: impl FnMut(SessionId) -> Result<Arc<Reading>, Arc<Error>>) {
-        for flight in std::mem::take(&mut self.flights) {
-            let found = found(flight.state.id());
-            self.land_one(&flight, found);
+        // Each stays in the batch until it has landed, whatever panics on the way.
+        while let Some(flight) = self.flights.last().cloned() {
+            self.land_one(&flight, found(flight.state.id()));
+            self.flights.pop();
         }
     }
 
-    fn land_one(&self, flight: &Flight, found: Result<Arc<Reading>, Arc<Error>>) {
+    fn land_one(&self, flight: &Arc<Flight>, found: Result<Arc<Reading>, Arc<Error>>) {
         let state = &flight.state;
         if let Ok(Known::Row { session, .. }) = found.as_ref().map(|reading| &reading.known)
             && let Some(ended) = &session.ended
         {
-            // Of a session that this node has let in: how long did the news take? By two clocks, so about.
-            if state.remember_end(ended) && state.seen().at().is_some() {
-                telemetry::end_seen((self.loader.clock.wall() - ended.at).try_into().unwrap_or_default());
+            if state.remember_end(ended) {
+                state.changed().notify_waiters();
+                // Of a session that this node has let in: how long did the news take? By two clocks, so about.
+                if state.seen().at().is_some() {
+                    telemetry::end_seen((self.loader.clock.wall() - ended.at).try_into().unwrap_or_default());
+                }
             }
         }
         let mut flights = state.flights();
-        let void = flights.current.take().is_some_and(|flying| flying.void);
+        let Some(Flying { void, .. }) = flights.current.take_if(|flying| Arc::ptr_eq(&flying.flight, flight)) else {
+            return; // Landed before.
+        };
         let replaced = match &found {
             Ok(reading) if !void => state.store(reading),
             _ => None,
@@ -280,14 +334,9 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        let stranded = std::mem::take(&mut self.flights);
-        if stranded.is_empty() {
-            return;
-        }
-        self.loader.queue().batches -= 1;
-        let error = Arc::new(Error::new(ErrorKind::Unavailable, "loading sessions was interrupted"));
-        for flight in stranded {
-            self.land_one(&flight, Err(Arc::clone(&error)));
+        let error = || Arc::new(Error::new(ErrorKind::Unavailable, "loading sessions was interrupted"));
+        for flight in std::mem::take(&mut self.flights) {
+            self.land_one(&flight, Err(error()));
         }
     }
 }

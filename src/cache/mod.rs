@@ -82,12 +82,14 @@ impl SessionCache {
             telemetry::trust_expired();
             return None;
         }
-        Some(reading)
+        // A change, and then a beat, may have been applied since the reading was taken: the beat must not vouch for it.
+        state.still_has(&reading).then_some(reading)
     }
 
     /// The reading to judge by although the database cannot be asked, for so much longer than it may be believed.
     pub(crate) fn tolerated(&self, state: &State, now: Tick, grace: Duration) -> Option<Arc<Reading>> {
-        state.reading().filter(|reading| !grace.is_zero() && self.trust.tolerates(reading, now, grace))
+        let reading = state.reading().filter(|_| !grace.is_zero())?;
+        (self.trust.tolerates(&reading, now, grace) && state.still_has(&reading)).then_some(reading)
     }
 
     /// Reads the row, together with whoever else asks for it; with `strict`, by a query that is sent after this call.
@@ -150,7 +152,11 @@ impl SessionCache {
                 telemetry::told();
                 self.mark_all_stale();
             }
-            Change::Connected => self.trust.new_lease(),
+            Change::Connected => {
+                self.trust.new_lease();
+                // Those who wait for an end make no requests: let them look for what was missed.
+                self.registry.all().for_each(|state| state.changed().notify_waiters());
+            }
             Change::ToldUpTo(sent) => {
                 self.trust.renew(*sent);
                 self.contact.answered(*sent);

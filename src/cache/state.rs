@@ -50,6 +50,11 @@ impl State {
         }
     }
 
+    /// Whether this is still the reading, and nothing has been told that makes it void.
+    pub(super) fn still_has(&self, reading: &Arc<Reading>) -> bool {
+        self.reading.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, reading))
+    }
+
     pub(crate) fn ended(&self) -> Option<&Ended> {
         self.ended.get().map(AsRef::as_ref)
     }

@@ -127,7 +127,7 @@ impl MemoryStore {
 
     fn read(&self, wanted: impl Fn(&Session) -> bool) -> Loaded {
         let sessions = self.rows().values().filter(|row| wanted(row)).cloned().collect();
-        Loaded { sessions, now: self.clock.wall() }
+        Loaded { sessions, unreadable: Vec::new(), now: self.clock.wall() }
     }
 }
 
@@ -145,7 +145,7 @@ impl SessionStore for MemoryStore {
     fn load<'a>(&'a self, ids: &'a [SessionId]) -> StoreFuture<'a, Loaded> {
         let rows = self.rows();
         let sessions = ids.iter().filter_map(|id| rows.get(id)).cloned().collect();
-        Box::pin(ready(Ok(Loaded { sessions, now: self.clock.wall() })))
+        Box::pin(ready(Ok(Loaded { sessions, unreadable: Vec::new(), now: self.clock.wall() })))
     }
 
     fn list<'a>(&'a self, user: &'a UserId) -> StoreFuture<'a, Loaded> {

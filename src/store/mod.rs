@@ -94,6 +94,8 @@ impl NewSession {
 pub struct Loaded {
     /// The rows.
     pub sessions: Vec<Session>,
+    /// Rows that are there and cannot be read: somebody wrote something odd into them. Nobody else is to suffer.
+    pub unreadable: Vec<SessionId>,
     /// The store's time when it read them.
     pub now: OffsetDateTime,
 }

@@ -45,7 +45,18 @@ pub(super) fn session(row: &Row) -> Result<Session, Error> {
 /// Rows of `sql::COLUMNS`; no rows were read at no particular time.
 pub(super) fn loaded(rows: &[Row]) -> Result<Loaded, Error> {
     let now = rows.first().map_or(Ok(OffsetDateTime::now_utc()), |row| get(row, "read_at"))?;
-    Ok(Loaded { sessions: rows.iter().map(session).collect::<Result<_, _>>()?, now })
+    let mut loaded = Loaded { sessions: Vec::with_capacity(rows.len()), unreadable: Vec::new(), now };
+    for row in rows {
+        let id = id(row)?;
+        match session(row) {
+            Ok(session) => loaded.sessions.push(session),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, session = %id, "a row cannot be read");
+                loaded.unreadable.push(id);
+            }
+        }
+    }
+    Ok(loaded)
 }
 
 pub(super) fn ended(row: &Row) -> Result<Option<Ended>, Error> {

@@ -1,9 +1,14 @@
 //! Every statement that runs while serving, with the schema's name filled in once.
 
-/// What `row::session` reads, and the database's time at which it was read.
-const COLUMNS: &str = "id, user_id, created_at, last_activity_at, expires_at, ended_at, end_reason, ended_by, \
-    device_name, device_type, form_factor, os, os_version, browser, browser_version, model, ip_address, location, \
-    country_code, metadata, clock_timestamp() AS read_at";
+/// What `row::session` reads, and the database's time at which it was read. Postgres knows times that Rust does not
+/// (`infinity`, the year 20000): they are brought near enough to be read, and mean the same.
+const COLUMNS: &str = "id, user_id, \
+    greatest(least(created_at, '9999-01-01Z'), '0001-01-01Z') AS created_at, \
+    greatest(least(last_activity_at, '9999-01-01Z'), '0001-01-01Z') AS last_activity_at, \
+    greatest(least(expires_at, '9999-01-01Z'), '0001-01-01Z') AS expires_at, \
+    CASE WHEN ended_at IS NOT NULL THEN greatest(least(ended_at, '9999-01-01Z'), '0001-01-01Z') END AS ended_at, \
+    end_reason, ended_by, device_name, device_type, form_factor, os, os_version, browser, browser_version, model, \
+    ip_address, location, country_code, metadata, clock_timestamp() AS read_at";
 
 #[derive(Debug)]
 pub(super) struct Sql {
@@ -43,7 +48,8 @@ impl Sql {
                  RETURNING id, ended_at, end_reason, ended_by"
             ),
             how_it_ended: format!(
-                "SELECT ended_at, end_reason, ended_by FROM {table} WHERE id = $1 AND ($2::text IS NULL OR user_id = $2)"
+                "SELECT CASE WHEN ended_at IS NOT NULL THEN greatest(least(ended_at, '9999-01-01Z'), '0001-01-01Z') END AS \
+                 ended_at, end_reason, ended_by FROM {table} WHERE id = $1 AND ($2::text IS NULL OR user_id = $2)"
             ),
             lock_user: format!("SELECT pg_advisory_xact_lock(hashtextextended('{schema} user ' || $1, 0))::text"),
             lock_live_rows: format!(

@@ -50,6 +50,12 @@ impl Address {
             // The cause names the option, never its value; the URL itself may hold a password.
             ConfigError::because(format!("{name} cannot be read: see its source() for the option at fault"), cause)
         })?;
+        // One that is spelt so that we did not see it: never to be overruled by what follows.
+        if config.get_ssl_mode() != SslMode::Prefer {
+            return Err(ConfigError::new(format!(
+                "{name}: sslmode cannot be read: write it plainly, and percent-encode `@` and `?` in the password"
+            )));
+        }
         let transport = ssl.transport()?;
         config.ssl_mode(match transport {
             Transport::Plain => SslMode::Disable,
@@ -119,7 +125,10 @@ impl Ssl {
     fn split_from(url: &str) -> (String, Self) {
         let mut ssl = Self::default();
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let Some((address, query)) = url.split_once('?') else { return (url.to_owned(), ssl) };
+            // A password may hold a `?`, and the driver reads it so.
+            let after_password = url.rfind('@').unwrap_or_default();
+            let Some(mark) = url[after_password..].find('?') else { return (url.to_owned(), ssl) };
+            let (address, query) = (&url[..after_password + mark], &url[after_password + mark + 1..]);
             let kept: Vec<_> = query.split('&').filter(|pair| !ssl.takes(pair)).collect();
             let rest = if kept.is_empty() { address.to_owned() } else { format!("{address}?{}", kept.join("&")) };
             return (rest, ssl);
@@ -206,6 +215,7 @@ mod tests {
                 "postgresql://u@h/d?a=b&c=d",
                 ssl("verify-full", Some("/etc/ca.pem")),
             ),
+            ("postgres://u:p?w@h/d?sslmode=require", "postgres://u:p?w@h/d", ssl("require", None)),
             ("host=h sslmode=require user=u", "host=h user=u", ssl("require", None)),
             (
                 r"host=h password='a sslmode=disable \' b' sslmode=verify-full",
@@ -222,6 +232,7 @@ mod tests {
         for (url, says) in [
             ("postgres://h/d?sslmode=verify-ca", "verify-full"),
             ("postgres://h/d?sslmode=yes", "must be"),
+            ("postgres://h/d?ssl%6Dode=require", "cannot be read"),
             ("postgres://h/d?sslrootcert=/x", "add sslmode=verify-full"),
         ] {
             let error = Address::parse("the URL", url).unwrap_err();
