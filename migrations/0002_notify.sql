@@ -6,9 +6,9 @@
 CREATE FUNCTION device_sessions.tell_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        PERFORM pg_notify('device_sessions_changes', '*');
+        PERFORM pg_catalog.pg_notify('device_sessions_changes', '*');
     ELSE
-        PERFORM pg_notify('device_sessions_changes', OLD.id::text);
+        PERFORM pg_catalog.pg_notify('device_sessions_changes', OLD.id::text);
     END IF;
     RETURN NULL;
 END

@@ -98,6 +98,11 @@ impl Sessions {
         let task = Writer::new(Arc::clone(&recorder), Arc::clone(&store), clock.clone(), interval);
         tokio::spawn(task.run(commands));
         let stop = watch::Sender::new(false);
+        if matches!(changes, Changes::Untold) {
+            let cause = "not told of changes: the store has no address to listen at (PostgresStore::listen_url)";
+            tracing::warn!(cause, "sessions are read again every max_staleness");
+            cache.contact().lost(&cause.into());
+        }
         if let Changes::Feed(feed) = changes {
             tokio::spawn(until(stop.subscribe(), apply_changes(feed, Arc::clone(&cache))));
         }

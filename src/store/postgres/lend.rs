@@ -4,15 +4,16 @@
 //! future it is closed instead: the next borrower must neither wait behind an orphaned query nor stand in somebody
 //! else's transaction (deadpool's recycling checks for neither).
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{fmt, ops::Deref, pin::Pin, sync::Arc, time::Duration};
 
 use deadpool_postgres::{Object, Pool};
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_postgres::{
-    Row,
+    CancelToken, Row,
     error::SqlState,
     types::{ToSql, Type},
 };
@@ -20,23 +21,29 @@ use tokio_postgres::{
 use super::primary::{Identity, Primary};
 use crate::error::{ConfigError, Error, ErrorKind};
 
-#[derive(Debug)]
 pub(super) struct Lender {
     pool: Pool,
     /// Writes may wait for row locks; half of the pool is never theirs.
     writes: Arc<Semaphore>,
     primary: Arc<Primary>,
+    cancel: Arc<Cancel>,
+}
+
+impl fmt::Debug for Lender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lender").field("pool", &self.pool.status()).finish_non_exhaustive()
+    }
 }
 
 impl Lender {
-    pub(super) fn new(pool: Pool) -> Result<Self, ConfigError> {
+    pub(super) fn new(pool: Pool, cancel: Arc<Cancel>) -> Result<Self, ConfigError> {
         let size = pool.status().max_size;
         if size < 2 {
             return Err(ConfigError::new(
                 "the pool needs at least two connections: writes use half of them and must leave one for reads",
             ));
         }
-        Ok(Self { pool, writes: Arc::new(Semaphore::new(size / 2)), primary: Arc::default() })
+        Ok(Self { pool, writes: Arc::new(Semaphore::new(size / 2)), primary: Arc::default(), cancel })
     }
 
     /// A connection, for statements outside of a transaction.
@@ -46,13 +53,18 @@ impl Lender {
             .await
             .map_err(|late| Error::unavailable(doing, late))?
             .map_err(|cause| Error::unavailable(doing, cause))?;
-        let new = Object::metrics(&client).recycle_count == 0;
-        let lent = Lent(Some(client));
-        if new {
-            let identity = Identity::read(&lent).await.map_err(|cause| Error::unavailable(doing, cause))?;
-            if !self.primary.pool_is_at(identity) {
-                return Err(Error::unavailable(doing, "the pool reached another server than the listener"));
+        let made = Object::metrics(&client).created;
+        let lent = Lent { client: Some(client), cancel: Arc::clone(&self.cancel) };
+        let identity = match self.primary.known(made) {
+            Some(identity) => identity,
+            None => {
+                let identity = Identity::read(&lent).await.map_err(|cause| Error::unavailable(doing, cause))?;
+                self.primary.remember(made, identity.clone());
+                identity
             }
+        };
+        if !self.primary.pool_is_at(identity) {
+            return Err(Error::unavailable(doing, "the pool reaches another server than the listener"));
         }
         Ok(lent)
     }
@@ -84,9 +96,15 @@ impl Lender {
     }
 }
 
-/// A borrowed connection. Dropped before [`Lent::give_back`], it is closed.
-#[derive(Debug)]
-pub(super) struct Lent(Option<Object>);
+/// A borrowed connection. Dropped before [`Lent::give_back`], it is closed, and what it was doing is cancelled: a
+/// backend that waits for a lock does not notice that its client has gone, and they would add up.
+pub(super) struct Lent {
+    client: Option<Object>,
+    cancel: Arc<Cancel>,
+}
+
+/// Asks the server to cancel what a connection is doing.
+pub(super) type Cancel = dyn Fn(CancelToken) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
 impl Lent {
     /// One statement outside of a transaction, in bounded time.
@@ -102,7 +120,7 @@ impl Lent {
 
     /// The work is done and the connection is clean.
     pub(super) fn give_back(mut self) {
-        drop(self.0.take());
+        drop(self.client.take());
     }
 }
 
@@ -111,20 +129,21 @@ impl Deref for Lent {
 
     #[expect(clippy::expect_used, reason = "only `give_back` and `drop` take it, and both consume")]
     fn deref(&self) -> &Self::Target {
-        self.0.as_ref().expect("present until given back")
+        self.client.as_ref().expect("present until given back")
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(client) = self.0.take() {
-            drop(Object::take(client));
+        let Some(client) = self.client.take() else { return };
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(timeout(CANCELLING, (self.cancel)(client.cancel_token())));
         }
+        drop(Object::take(client));
     }
 }
 
 /// An open transaction. Dropped before [`Write::commit`], its connection is closed and the server rolls back.
-#[derive(Debug)]
 pub(super) struct Write {
     client: Lent,
     doing: &'static str,
@@ -187,6 +206,7 @@ pub(super) fn failed(doing: &'static str, cause: tokio_postgres::Error) -> Error
 const WAIT: Duration = Duration::from_secs(1);
 /// Waiting for a connection, making one and recycling it, together.
 const BORROW: Duration = Duration::from_millis(1_500);
+const CANCELLING: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// A role's defaults must not matter: REPEATABLE READ would take its snapshot before the lock is held.

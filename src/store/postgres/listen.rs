@@ -41,7 +41,24 @@ pub(super) struct Listener {
 }
 
 /// Why a connection is given up; for the log and for `Sessions::health()`.
-type Lost = String;
+#[derive(Debug)]
+struct Lost {
+    cause: String,
+    /// What was told came from another server than what is read.
+    elsewhere: bool,
+}
+
+impl<T: Into<String>> From<T> for Lost {
+    fn from(cause: T) -> Self {
+        Self { cause: cause.into(), elsewhere: false }
+    }
+}
+
+impl Lost {
+    fn elsewhere() -> Self {
+        Self { cause: "the pool reaches another server or database than the listener".to_owned(), elsewhere: true }
+    }
+}
 
 impl Listener {
     pub(super) async fn run(self) {
@@ -66,12 +83,12 @@ impl Listener {
                 (failures, said) = (0, None);
             }
             // Once for a cause, not once for an attempt.
-            if said.as_deref() != Some(lost.as_str()) {
-                tracing::warn!(cause = lost, "not told of changes: sessions are read again every max_staleness");
-                said = Some(lost.clone());
+            if said.as_deref() != Some(lost.cause.as_str()) {
+                tracing::warn!(cause = lost.cause, "not told of changes: sessions are read again every max_staleness");
+                said = Some(lost.cause.clone());
             }
-            let elsewhere = lost == ELSEWHERE;
-            if self.feed.send(Change::Lost { cause: lost.into(), elsewhere }).await.is_err() {
+            let change = Change::Lost { cause: lost.cause.into(), elsewhere: lost.elsewhere };
+            if self.feed.send(change).await.is_err() {
                 return;
             }
             failures = failures.saturating_add(1);
@@ -87,7 +104,7 @@ impl Listener {
         let identity = Identity::read(&mouth.client).await?;
         self.must_have_triggers(&mouth.client).await?;
         if !self.primary.listener_is_at(identity) {
-            return Err(ELSEWHERE.into());
+            return Err(Lost::elsewhere());
         }
         let pause = self.max_staleness / 3;
         let mut next_beat = Instant::now();
@@ -112,7 +129,7 @@ impl Listener {
                     sending.set(None);
                     sent?;
                 }
-                () = self.primary.differs() => return Err(ELSEWHERE.into()),
+                () = self.primary.differs() => return Err(Lost::elsewhere()),
                 () = sleep_until(next_beat), if under_way.is_none() => {
                     let beat = Beat::new(self.clock.tick(), Instant::now() + self.max_staleness);
                     sending.set(Some(mouth.say(beat.nonce)));
@@ -148,7 +165,8 @@ impl Listener {
             None => Ok(()),
             Some(missing) => Err(format!(
                 "the trigger {missing} is missing or not ENABLE ALWAYS: see docs/database.md, \"Watching it\""
-            )),
+            )
+            .into()),
         }
     }
 }
@@ -229,7 +247,7 @@ async fn next(messages: &mut Messages) -> Result<Notification, Lost> {
         match poll_fn(&mut *messages).await {
             Some(Ok(AsyncMessage::Notification(told))) => return Ok(told),
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(describe(&error)),
+            Some(Err(error)) => return Err(describe(&error).into()),
             None => return Err("the server closed the listening connection".into()),
         }
     }
@@ -256,7 +274,7 @@ impl Mouth {
             format!("BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_notify('{}', '{nonce}'); COMMIT", self.beats);
         Box::pin(async move {
             tracing::trace!(schema = self.schema, "beat");
-            within(self.client.batch_execute(&sql)).await
+            Ok(within(self.client.batch_execute(&sql)).await?)
         })
     }
 }
@@ -275,7 +293,7 @@ async fn some<F: Future + Unpin>(future: &mut Pin<&mut Option<F>>) -> F::Output 
     }
 }
 
-pub(super) async fn within<T>(work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Lost> {
+pub(super) async fn within<T>(work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, String> {
     match timeout(ANSWER, work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(describe(&error)),
@@ -284,7 +302,7 @@ pub(super) async fn within<T>(work: impl Future<Output = Result<T, tokio_postgre
 }
 
 /// The driver's Display has the cause in it.
-fn describe(error: &tokio_postgres::Error) -> Lost {
+fn describe(error: &tokio_postgres::Error) -> String {
     error.to_string()
 }
 
@@ -292,5 +310,4 @@ const ANSWER: Duration = Duration::from_secs(3);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const DEAF: &str = "LISTEN is deaf here, as behind a pooler in transaction mode: give `listen_url` a direct address";
-const ELSEWHERE: &str = "the pool reaches another server or database than the listener";
 const SILENT: &str = "the database fell silent: no beat came back within max_staleness";

@@ -72,7 +72,8 @@ impl PostgresStore {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|cause| ConfigError::because("the connection pool cannot be built", cause))?;
-        let store = Self { listen: Some(address), ..Self::from_pool(pool)? };
+        let cancel = address.cancel();
+        let store = Self { listen: Some(address), ..Self::over(pool, cancel)? };
         let tried = store.lender.borrow("connecting to the database").await.map_err(|cause| {
             ConfigError::because("the database cannot be reached: is the address right and the server up?", cause)
         })?;
@@ -89,7 +90,11 @@ impl PostgresStore {
     ///
     /// [`ConfigError`] where the pool has fewer than two connections.
     pub fn from_pool(pool: Pool) -> Result<Self, ConfigError> {
-        Ok(Self { lender: Lender::new(pool)?, sql: Sql::new(DEFAULT_SCHEMA), listen: None })
+        Self::over(pool, transport::plain_cancel())
+    }
+
+    fn over(pool: Pool, cancel: Arc<lend::Cancel>) -> Result<Self, ConfigError> {
+        Ok(Self { lender: Lender::new(pool, cancel)?, sql: Sql::new(DEFAULT_SCHEMA), listen: None })
     }
 
     /// Where the two connections go over which this node is told of changes made elsewhere. They must reach the same
@@ -226,6 +231,8 @@ impl PostgresStore {
         let device = &new.device;
         let (kind, form) = (device.kind.as_str(), device.form_factor.map(|form| form.as_str()));
         let user = new.user_id.as_str();
+        // Whoever ends all sessions of this user waits for this one, and then ends it too.
+        write.query(&self.sql.lock_user, &[(&user, Type::TEXT)]).await?;
         let rows = write
             .query(
                 &self.sql.insert,

@@ -3,6 +3,7 @@
 //! tokio-postgres reads no further than `sslmode=require`, so `verify-full` and `sslrootcert` are read here.
 
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,6 +14,7 @@ use tokio_postgres::{
     config::{SslMode, TargetSessionAttrs},
 };
 
+use super::lend::Cancel;
 use crate::error::ConfigError;
 
 /// A server's address, and the way there.
@@ -75,6 +77,19 @@ impl Address {
         }
     }
 
+    /// How a query of this server's is cancelled: the way it was reached.
+    pub(super) fn cancel(&self) -> Arc<Cancel> {
+        match self.transport.clone() {
+            Transport::Plain => plain_cancel(),
+            #[cfg(feature = "tls")]
+            Transport::Tls(tls) => Arc::new(move |token| {
+                let tls = tls.clone();
+                // Best effort: the connection is given up either way.
+                Box::pin(async move { drop(token.cancel_query(tls).await) })
+            }),
+        }
+    }
+
     /// A connection outside of the pool. It goes on only while its messages are polled.
     pub(super) async fn connect(&self) -> Result<(Client, Messages), Error> {
         match &self.transport {
@@ -89,6 +104,11 @@ impl Address {
             }
         }
     }
+}
+
+/// For a pool of the application's own. It says nothing of its TLS, and where that is required nothing is cancelled.
+pub(super) fn plain_cancel() -> Arc<Cancel> {
+    Arc::new(|token| Box::pin(async move { drop(token.cancel_query(NoTls).await) }))
 }
 
 /// What the URL leaves open, as `PostgresStore::connect` says.
