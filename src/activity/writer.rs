@@ -75,8 +75,7 @@ impl Writer {
                 }
                 Err(error) => {
                     self.recorder.put_back(chunk);
-                    // These were never taken: they are still marked as queued.
-                    self.recorder.keep(queued);
+                    self.recorder.put_back(queued);
                     return Err(error);
                 }
             }

@@ -304,13 +304,12 @@ impl Batch {
         let state = &flight.state;
         if let Ok(Known::Row { session, .. }) = found.as_ref().map(|reading| &reading.known)
             && let Some(ended) = &session.ended
+            && state.remember_end(ended)
         {
-            if state.remember_end(ended) {
-                state.changed().notify_waiters();
-                // Of a session that this node has let in: how long did the news take? By two clocks, so about.
-                if state.seen().at().is_some() {
-                    telemetry::end_seen((self.loader.clock.wall() - ended.at).try_into().unwrap_or_default());
-                }
+            state.changed().notify_waiters();
+            // Of a session that this node has let in: how long did the news take? By two clocks, so about.
+            if state.seen().at().is_some() {
+                telemetry::end_seen((self.loader.clock.wall() - ended.at).try_into().unwrap_or_default());
             }
         }
         let mut flights = state.flights();

@@ -59,7 +59,7 @@ impl SessionCache {
         capacity: u64,
     ) -> Self {
         let kept = Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru()).build();
-        let contact = Arc::new(Contact::new(clock.tick()));
+        let contact = Arc::new(Contact::new(clock.tick(), trust.max_staleness()));
         let told = (Arc::clone(&trust), Arc::clone(&contact));
         let loader = Arc::new(Loader::new(store, clock, told, lives, limits));
         Self { registry: Arc::new(Registry::new()), kept, loader, trust, contact }
@@ -84,6 +84,11 @@ impl SessionCache {
         }
         // A change, and then a beat, may have been applied since the reading was taken: the beat must not vouch for it.
         state.still_has(&reading).then_some(reading)
+    }
+
+    /// Until when this reading may be believed if nothing more is heard.
+    pub(crate) fn believed_until(&self, reading: &Reading) -> Tick {
+        self.trust.believed_until(reading)
     }
 
     /// The reading to judge by although the database cannot be asked, for so much longer than it may be believed.
@@ -175,6 +180,11 @@ impl SessionCache {
     /// How many sessions are known.
     pub(crate) fn len(&self) -> usize {
         self.registry.len()
+    }
+
+    /// How many sessions have been forgotten, for want of room or of use.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.registry.made().saturating_sub(self.registry.len() as u64)
     }
 
     pub(crate) fn contact(&self) -> &Contact {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwapOption;
@@ -112,13 +115,14 @@ impl Drop for State {
 #[derive(Debug)]
 pub(super) struct Registry {
     shards: Box<[Mutex<Shard>]>,
+    made: AtomicU64,
 }
 
 type Shard = HashMap<SessionId, Weak<State>>;
 
 impl Registry {
     pub(super) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), made: AtomicU64::new(0) }
     }
 
     pub(super) fn find(&self, id: SessionId) -> Option<Arc<State>> {
@@ -142,6 +146,8 @@ impl Registry {
             changed: Notify::new(),
         });
         shard.insert(id, Arc::downgrade(&state));
+        drop(shard);
+        self.made.fetch_add(1, Ordering::Relaxed);
         state
     }
 
@@ -151,6 +157,11 @@ impl Registry {
             let found: Vec<_> = shard.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
             found.into_iter().filter_map(|state| state.upgrade())
         })
+    }
+
+    /// How many states there have been.
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
     }
 
     pub(super) fn len(&self) -> usize {

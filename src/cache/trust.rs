@@ -36,6 +36,15 @@ impl Trust {
         Self { current: ArcSwap::from_pointee(LeaseCell::for_ever()), max_staleness }
     }
 
+    pub(crate) const fn max_staleness(&self) -> Duration {
+        self.max_staleness
+    }
+
+    /// Until when this reading may be believed if nothing more is heard.
+    pub(crate) fn believed_until(&self, reading: &Reading) -> Tick {
+        reading.started.after(self.max_staleness).max(reading.cell.deadline()).min(reading.read_again_at)
+    }
+
     /// To be taken before the query is sent.
     pub(crate) fn cell(&self) -> Arc<LeaseCell> {
         self.current.load_full()

@@ -104,6 +104,10 @@ impl CurrentSession {
         }
     }
 
+    pub(super) fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
     pub(crate) const fn token(&self) -> &Arc<KnownToken> {
         &self.token
     }

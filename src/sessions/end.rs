@@ -46,10 +46,10 @@ impl Inner {
                     EndTarget::Others { user, .. } | EndTarget::All { user, .. } => self.cache.mark_user_stale(user),
                 }
                 match again? {
-                    EndOutcome::CallerEnded(Some(ended))
+                    EndOutcome::AlreadyEnded(ended) | EndOutcome::CallerEnded(Some(ended))
                         if ended.reason == request.reason && ended.by == request.by =>
                     {
-                        EndOutcome::Ended(named.map(|caller| (caller, ended)).into_iter().collect())
+                        EndOutcome::Ended(named.map(|named| (named, ended)).into_iter().collect())
                     }
                     outcome => outcome,
                 }

@@ -29,6 +29,8 @@ pub struct Health {
     pub last_error: Option<Arc<str>>,
     /// Sessions that this node knows.
     pub cached_sessions: usize,
+    /// Sessions that it has forgotten since the start, for want of room (`max_cached_sessions`) or of use.
+    pub forgotten_sessions: u64,
     /// Sessions whose activity waits to be written.
     pub queued_activity: usize,
 }
@@ -73,6 +75,7 @@ impl Inner {
             leases_lost,
             last_error,
             cached_sessions: self.cache.len(),
+            forgotten_sessions: self.cache.forgotten(),
             queued_activity: self.recorder.len(),
         }
     }

@@ -10,7 +10,10 @@ mod wait;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 pub use self::{
     current::CurrentSession,
@@ -185,7 +188,9 @@ impl Sessions {
     async fn command(&self, command: fn(oneshot::Sender<Result<(), Error>>) -> Command) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
         if self.0.writer.send(command(reply)).await.is_err() {
-            return Ok(()); // Stopped before: it has flushed.
+            // Stopped before, it has flushed; else it is gone by a panic.
+            let stopped = *self.0.stop.borrow();
+            return if stopped { Ok(()) } else { Err(Error::unavailable("recording activity", "the writer is gone")) };
         }
         answer.await.map_err(|cause| Error::unavailable("recording activity", cause))?
     }
@@ -262,7 +267,16 @@ async fn until(mut stop: watch::Receiver<bool>, task: impl Future<Output = ()> +
 }
 
 async fn in_time<T>(doing: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(ANSWER_WITHIN, work).await.unwrap_or_else(|late| Err(Error::unavailable(doing, late)))
+    by(Instant::now() + ANSWER_WITHIN, doing, work).await
+}
+
+/// What is not done by then is told as unavailable.
+pub(crate) async fn by<T>(
+    deadline: Instant,
+    doing: &'static str,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|late| Err(Error::unavailable(doing, late)))
 }
 
 /// Every answer comes within 4 s; this leaves room for the rest of the request.

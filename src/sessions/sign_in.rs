@@ -4,8 +4,9 @@ use std::{fmt, net::IpAddr, pin::Pin, time::Duration};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
-use super::Sessions;
+use super::{ANSWER_WITHIN, Sessions, by};
 use crate::{
     clock::jittered,
     device,
@@ -160,6 +161,11 @@ impl Sessions {
     ///
     /// Dropped, the row may or may not have been added; nobody then holds its token.
     pub async fn sign_in(&self, sign_in: SignIn) -> Result<SignedIn, Error> {
+        // Of all that is asked on the way, together.
+        by(Instant::now() + ANSWER_WITHIN, SIGNING_IN, self.sign_in_at_length(sign_in)).await
+    }
+
+    async fn sign_in_at_length(&self, sign_in: SignIn) -> Result<SignedIn, Error> {
         let SignIn { user_id, user_agent, ip_address, claims, metadata } = sign_in;
         let (mut claims, metadata) = (claims?, metadata?);
         if user_id.as_str().is_empty() || user_id.as_str().len() > UserId::MAX_LEN || user_id.as_str().contains('\0') {
@@ -201,9 +207,8 @@ impl Sessions {
     ) -> Result<(), Error> {
         let Some(on_issue) = &self.0.on_issue else { return Ok(()) };
         let asked = on_issue(Issuing { user_id: user_id.clone(), session_id });
-        let answer = tokio::time::timeout(super::ANSWER_WITHIN, asked)
+        let answer = asked
             .await
-            .map_err(|late| Error::unavailable("asking on_issue", late))?
             // Ours (claims that are no object) say themselves what to make of them.
             .map_err(|cause| {
                 cause.downcast().map_or_else(|cause| Error::unavailable("asking on_issue", cause), |own| *own)

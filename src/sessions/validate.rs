@@ -181,7 +181,24 @@ impl Sessions {
         self.judge(token, reading, now)
     }
 
-    /// `None`: it looks idle, but the row is too old to say so; another node may have seen it since.
+    /// Whether, by all that this node knows, the session was over before this request.
+    fn had_run_out(&self, token: &KnownToken, now: Tick) -> bool {
+        let Some(reading) = token.state.reading() else { return token.state.ended().is_some() };
+        match &reading.known {
+            Known::Row { deadlines, .. } => {
+                policy::run_out(*deadlines, token.state.seen().at(), now, self.0.settings.lives).is_some()
+            }
+            Known::Missing => true,
+        }
+    }
+
+    /// After an outage each node has activity that it could not write down: until all have had the time, a row that looks
+    /// idle may not be.
+    fn idle_is_doubtful(&self, now: Tick) -> bool {
+        self.0.cache.contact().came_back_within(self.0.settings.lives.idle_allowance, now)
+    }
+
+    /// `None`: it looks idle, but the row is too old to say so, or an outage is too near; another node may know better.
     fn judge(&self, token: &Arc<KnownToken>, reading: Arc<Reading>, now: Tick) -> Option<Verdict> {
         // Again, and after the reading was taken: an end that came in between must not be overlooked.
         if let Some(ended) = token.state.ended() {
@@ -198,7 +215,7 @@ impl Sessions {
             return Some(Verdict::Refused(ended_refusal(token, &ended.reason)));
         }
         match policy::run_out(deadlines, token.state.seen().at(), now, self.0.settings.lives) {
-            Some(EndReason::Idle) if now.since(reading.started) >= FRESH => None,
+            Some(EndReason::Idle) if now.since(reading.started) >= FRESH || self.idle_is_doubtful(now) => None,
             Some(reason) => Some(Verdict::Refused(ended_refusal(token, &reason))),
             None => Some(Verdict::Live(CurrentSession::new(Arc::clone(token), reading))),
         }
@@ -210,6 +227,12 @@ const FRESH: Duration = Duration::from_secs(1);
 
 fn ended_refusal(token: &KnownToken, reason: &EndReason) -> Refused {
     Refused { why: Refusal::SessionEnded(reason.clone()), named: Some(token.named()) }
+}
+
+impl Verdict {
+    const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable)
+    }
 }
 
 impl PendingRead {
@@ -227,9 +250,12 @@ impl PendingRead {
                 Verdict::Unavailable
             }
         };
-        // A user who was refused for our database's sake was active all the same.
-        if touch && matches!(verdict, Verdict::Live(_) | Verdict::Unavailable) {
-            sessions.0.recorder.touch(token.state.seen(), sessions.0.clock.tick(), || ip_address);
+        let now = sessions.tick();
+        // A user who was refused for our database's sake was active all the same, unless it was too late already.
+        if touch
+            && (matches!(verdict, Verdict::Live(_)) || verdict.is_unavailable() && !sessions.had_run_out(&token, now))
+        {
+            sessions.0.recorder.touch(token.state.seen(), now, || ip_address);
         }
         verdict
     }
@@ -245,7 +271,7 @@ impl Sessions {
             // Idle by a reading that we joined late: one more, begun now, decides.
             let reading = self.0.cache.read(&token.state, true).await?;
             let now = reading.started;
-            self.judge(token, reading, now).ok_or_else(|| unread("a session could not be read freshly"))
+            self.judge(token, reading, now).ok_or_else(|| unread("whether a session is idle cannot be said yet"))
         };
         let judged = tokio::time::timeout(ANSWER_WITHIN, judged)
             .await

@@ -23,7 +23,7 @@ pub(super) async fn ended(token: Arc<KnownToken>) -> EndReason {
 }
 
 /// Why it ended; or how long to wait before looking again. Looking costs no read while what is in memory may be
-/// believed, so one short timer serves every case: a lost lease, polling, and the session's own expiry.
+/// believed, so one timer serves every case: a lost lease, polling, and the session's own expiry.
 async fn look(token: &Arc<KnownToken>) -> Result<EndReason, Duration> {
     // Not kept while waiting: a waiter keeps nothing alive.
     let sessions = token.home.upgrade().map(Sessions::from_inner).ok_or(Duration::MAX)?;
@@ -34,8 +34,9 @@ async fn look(token: &Arc<KnownToken>) -> Result<EndReason, Duration> {
     };
     match verdict {
         Verdict::Live(current) => {
-            let left = current.ends_at(settings.lives).since(sessions.tick());
-            Err(left.clamp(SHORTEST, settings.max_staleness))
+            // Until it runs out, or until what was just looked at could not be believed any more.
+            let until = current.ends_at(settings.lives).min(sessions.0.cache.believed_until(current.reading()));
+            Err(until.since(sessions.tick()).clamp(SHORTEST, settings.max_staleness))
         }
         Verdict::Refused(Refused { why: Refusal::SessionEnded(reason), .. }) => Ok(reason),
         // Deleted, by somebody who may write to the database.

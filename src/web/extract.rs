@@ -10,12 +10,13 @@ use axum::extract::ConnectInfo;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::{header, request::Parts};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::{
     layer::{Shared, Who},
     rejection::{Cause, SessionRejection},
 };
-use crate::sessions::{CurrentSession, Sessions, SignIn, Verdict};
+use crate::sessions::{ANSWER_WITHIN, CurrentSession, Sessions, SignIn, Verdict};
 
 /// The layer's verdict on its way to the extractors. A private type: nobody else can put one into a request.
 #[derive(Clone)]
@@ -26,20 +27,31 @@ pub(crate) struct Judgement {
     /// Whose word it is. Not for a live session, which knows its own home (unless there is an `on_reject`): the hit path
     /// leaves the layer's reference count alone, which all cores would write to.
     layer: Option<Arc<Shared>>,
+    /// When the judging began, where it took a read: the whole answer has to come in time.
+    began: Option<Instant>,
 }
 
 impl Judgement {
     pub(super) fn of(verdict: Verdict, by_cookie: bool, layer: &Arc<Shared>) -> Self {
         // `Claims` may refuse a live session too.
         let may_answer = !matches!(verdict, Verdict::Live(_)) || layer.on_reject.is_some();
-        Self { verdict, by_cookie, strict: layer.strict, layer: may_answer.then(|| Arc::clone(layer)) }
+        Self { verdict, by_cookie, strict: layer.strict, layer: may_answer.then(|| Arc::clone(layer)), began: None }
+    }
+
+    pub(super) fn begun(self, began: Instant) -> Self {
+        Self { began: Some(began), ..self }
+    }
+
+    /// By when the answer has to be there.
+    pub(super) fn deadline(&self) -> Instant {
+        self.began.unwrap_or_else(Instant::now) + ANSWER_WITHIN
     }
 
     /// The same verdict for an inner layer. Its `on_reject` is the nearer one, if it has one.
     pub(super) fn taken_over(&self, layer: &Arc<Shared>) -> Self {
         let nearer = Self::of(self.verdict.clone(), self.by_cookie, layer);
         let layer = if layer.on_reject.is_some() { nearer.layer } else { self.layer.clone() };
-        Self { strict: self.strict, layer, ..nearer }
+        Self { strict: self.strict, began: self.began, layer, ..nearer }
     }
 
     pub(super) const fn is_strict(&self) -> bool {

@@ -10,6 +10,7 @@ use std::{
 use axum_core::response::Response;
 use http::Request;
 use pin_project::pin_project;
+use tokio::time::Instant;
 use tower::Service;
 
 use super::{extract::Judgement, layer::Shared, service::admit};
@@ -41,6 +42,7 @@ struct Waiting<S, B> {
     request: Request<B>,
     by_cookie: bool,
     shared: Arc<Shared>,
+    began: Instant,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -63,7 +65,8 @@ where
         shared: Arc<Shared>,
     ) -> Self {
         let verdict = Box::pin(pending.finish());
-        Self { step: Step::Reading { verdict, waiting: Some(Waiting { ready, request, by_cookie, shared }) } }
+        let began = Instant::now();
+        Self { step: Step::Reading { verdict, waiting: Some(Waiting { ready, request, by_cookie, shared, began }) } }
     }
 }
 
@@ -84,8 +87,9 @@ where
                 }
                 StepProjection::Reading { verdict, waiting } => {
                     let verdict = ready!(verdict.as_mut().poll(cx));
-                    let Waiting { mut ready, request, by_cookie, shared } = waiting.take().expect("not polled again");
-                    let judgement = Judgement::of(verdict, by_cookie, &shared);
+                    let Waiting { mut ready, request, by_cookie, shared, began } =
+                        waiting.take().expect("not polled again");
+                    let judgement = Judgement::of(verdict, by_cookie, &shared).begun(began);
                     match admit(&shared, request, judgement) {
                         Ok(request) => Step::Inner(ready.call(request)),
                         Err(refused) => Step::Refused(Some(*refused)),

@@ -7,6 +7,7 @@ use axum_core::{
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::super::{
     credential::{self, COOKIE},
@@ -16,25 +17,39 @@ use super::super::{
 };
 use crate::{
     error::Error,
-    session::{EndReason, Ended, SessionId, UserId},
-    sessions::{CurrentSession, Refusal, Refused, Sessions, Verdict},
+    session::{EndReason, Ended, Session, SessionId, UserId},
+    sessions::{CurrentSession, Refusal, Refused, Sessions, Verdict, by},
     store::{EndOutcome, EndTarget},
 };
 
-/// The handle behind the layer.
-pub(super) struct Handle(Sessions);
+/// The handle behind the layer, and the time that is left for its answer.
+pub(super) struct Handle {
+    sessions: Sessions,
+    deadline: Instant,
+}
+
+impl Handle {
+    async fn list(&self, current: &CurrentSession) -> Result<Vec<Session>, Error> {
+        by(self.deadline, "listing sessions", self.sessions.list(current.user_id(), Some(current.id()))).await
+    }
+
+    async fn end(&self, target: EndTarget, reason: EndReason, caller: SessionId) -> Result<EndOutcome, Error> {
+        by(self.deadline, "ending sessions", self.sessions.end(target, reason, Some(caller.to_string()))).await
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Handle {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
         let judgement = Judgement::from_parts(parts)?;
-        judgement.sessions().map(Self).ok_or_else(|| SessionRejection::new(Cause::NoStore))
+        let sessions = judgement.sessions().ok_or_else(|| SessionRejection::new(Cause::NoStore))?;
+        Ok(Self { sessions, deadline: judgement.deadline() })
     }
 }
 
-pub(super) async fn list(current: CurrentSession, Handle(sessions): Handle) -> Result<Response, Error> {
-    Ok(json(&sessions.list(current.user_id(), Some(current.id())).await?))
+pub(super) async fn list(current: CurrentSession, handle: Handle) -> Result<Response, Error> {
+    Ok(json(&handle.list(&current).await?))
 }
 
 pub(super) async fn current(current: CurrentSession) -> Response {
@@ -43,7 +58,7 @@ pub(super) async fn current(current: CurrentSession) -> Response {
 
 pub(super) async fn end_one(
     current: CurrentSession,
-    Handle(sessions): Handle,
+    handle: Handle,
     path: Result<Path<Vec<(String, String)>>, PathRejection>,
 ) -> Result<Response, Error> {
     // The last one: the prefix that the application mounts this under may have parameters of its own.
@@ -54,35 +69,35 @@ pub(super) async fn end_one(
         return Ok(Problem::new(StatusCode::CONFLICT, "current_session", detail).into_response());
     }
     let target = EndTarget::One { id, user: Some(current.user_id().clone()) };
-    Ok(match sessions.end(target, EndReason::RevokedByUser, by(&current)).await? {
+    Ok(match handle.end(target, EndReason::RevokedByUser, current.id()).await? {
         EndOutcome::Ended(_) | EndOutcome::AlreadyEnded(_) => StatusCode::NO_CONTENT.into_response(),
         EndOutcome::NotFound | EndOutcome::CallerEnded(_) => not_found(),
     })
 }
 
-pub(super) async fn end_others(current: CurrentSession, Handle(sessions): Handle) -> Result<Response, Error> {
+pub(super) async fn end_others(current: CurrentSession, handle: Handle) -> Result<Response, Error> {
     let target = EndTarget::Others { user: current.user_id().clone(), keep: current.id() };
-    Ok(revoked(sessions.end(target, EndReason::RevokedByUser, by(&current)).await?))
+    Ok(revoked(handle.end(target, EndReason::RevokedByUser, current.id()).await?))
 }
 
 pub(super) async fn end_all(
     current: CurrentSession,
-    Handle(sessions): Handle,
+    handle: Handle,
     ClearCookie(clear): ClearCookie,
 ) -> Result<Response, Error> {
     let target = EndTarget::All { user: current.user_id().clone(), caller: Some(current.id()) };
-    let answer = revoked(sessions.end(target, EndReason::RevokedByUser, by(&current)).await?);
+    let answer = revoked(handle.end(target, EndReason::RevokedByUser, current.id()).await?);
     Ok(if answer.status().is_success() { (clear, answer).into_response() } else { answer })
 }
 
 /// Takes a live access token, or an expired one with a good signature.
 pub(super) async fn logout(
     Token(session, user): Token,
-    Handle(sessions): Handle,
+    handle: Handle,
     ClearCookie(clear): ClearCookie,
 ) -> Result<Response, Error> {
     let target = EndTarget::One { id: session, user: Some(user) };
-    Ok(match sessions.end(target, EndReason::Logout, Some(session.to_string())).await? {
+    Ok(match handle.end(target, EndReason::Logout, session).await? {
         EndOutcome::Ended(_) => (clear, StatusCode::NO_CONTENT).into_response(),
         EndOutcome::AlreadyEnded(ended) => had_ended(&ended),
         EndOutcome::NotFound | EndOutcome::CallerEnded(_) => SessionRejection::new(Cause::InvalidToken).into_response(),
@@ -143,10 +158,6 @@ fn had_ended(ended: &Ended) -> Response {
 /// The same for an id that nobody has and for one that somebody else has.
 fn not_found() -> Response {
     Problem::new(StatusCode::NOT_FOUND, "session_not_found", "there is no such session").into_response()
-}
-
-fn by(current: &CurrentSession) -> Option<String> {
-    Some(current.id().to_string())
 }
 
 /// Also for the answers that axum makes by itself (405).
