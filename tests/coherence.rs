@@ -4,6 +4,8 @@
 
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "support/naive.rs"]
+mod naive;
 mod support;
 
 use std::time::Duration;
@@ -90,6 +92,32 @@ async fn ends_in_the_listeners_gap_are_found() {
         refused(&b, &signed_in).await;
         assert_eq!(waiter.await, EndReason::Limit);
     }
+}
+
+/// The control: a cache that listens, and connects again when it has lost its connection, does not hear of an end that
+/// was committed while nobody listened. It lets the session in for ever.
+#[tokio::test]
+async fn the_naive_design_misses_ends_in_the_gap() {
+    let db = TestDb::new().await;
+    let address = naive::serve(db.url(), Some(db.url())).await;
+    let http = reqwest::Client::new();
+    let body = serde_json::json!({ "username": "ahmed" });
+    let signed_in = http.post(format!("{address}/auth/login")).json(&body).send().await.unwrap();
+    let token = signed_in.json::<serde_json::Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned();
+    let ask = || async { http.get(format!("{address}/me")).bearer_auth(&token).send().await.unwrap().status() };
+    assert_eq!(ask().await, StatusCode::OK);
+    let psql = db.connect().await;
+    let listeners = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'";
+    let listens = || async { !psql.query(&format!("SELECT pid {listeners}"), &[]).await.unwrap().is_empty() };
+    eventually("it listens", listens).await;
+    psql.batch_execute(&format!(
+        "BEGIN; SELECT pg_terminate_backend(pid) {listeners}; UPDATE device_sessions.sessions SET ended_at = now(); COMMIT"
+    ))
+    .await
+    .unwrap();
+    eventually("it has lost its connection", || async { !listens().await }).await;
+    eventually("it listens again", listens).await;
+    assert_eq!(ask().await, StatusCode::OK, "and lets the ended session in");
 }
 
 /// NOTIFY takes a lock of the whole database at commit: only what validation reads is worth it.

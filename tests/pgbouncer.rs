@@ -4,6 +4,8 @@
 
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "support/naive.rs"]
+mod naive;
 mod support;
 
 use std::{
@@ -122,6 +124,33 @@ async fn everything_through_the_pooler_works_by_polling() {
     assert!(last_let_in <= MAX_STALENESS, "{last_let_in:?}");
     assert_eq!(waiter.await, EndReason::RevokedByAdmin);
     assert!(behind.health().healthy);
+}
+
+/// The control: `LISTEN` through the pooler is answered with success, and nothing is ever told.
+#[tokio::test]
+async fn the_naive_design_is_deaf_and_does_not_notice() {
+    let db = TestDb::new().await;
+    let pooler = Pooler::start(&db).await;
+    let address = naive::serve(db.url(), Some(&pooler.url(&db))).await;
+    let http = reqwest::Client::new();
+    let body = serde_json::json!({ "username": "ahmed" });
+    let signed_in = http.post(format!("{address}/auth/login")).json(&body).send().await.unwrap();
+    let token = signed_in.json::<serde_json::Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned();
+    let ask = || async { http.get(format!("{address}/me")).bearer_auth(&token).send().await.unwrap().status() };
+    assert_eq!(ask().await, StatusCode::OK);
+    let psql = db.connect().await;
+    eventually("it believes that it listens", || async {
+        let sql = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'";
+        !psql.query(sql, &[]).await.unwrap().is_empty()
+    })
+    .await;
+    psql.batch_execute("UPDATE device_sessions.sessions SET ended_at = now()").await.unwrap();
+    let ended = Instant::now();
+    eventually("longer than the bound", || async {
+        assert_eq!(ask().await, StatusCode::OK, "it lets the ended session in");
+        ended.elapsed() > 2 * MAX_STALENESS
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -195,7 +195,7 @@ impl Sessions {
     /// After an outage each node has activity that it could not write down: until all have had the time, a row that looks
     /// idle may not be.
     fn idle_is_doubtful(&self, now: Tick) -> bool {
-        self.0.cache.contact().came_back_within(self.0.settings.lives.idle_allowance, now)
+        !self.0.alone && self.0.cache.contact().came_back_within(self.0.settings.lives.idle_allowance, now)
     }
 
     /// `None`: it looks idle, but the row is too old to say so, or an outage is too near; another node may know better.

@@ -16,6 +16,7 @@ mod support;
 mod checker;
 mod driver;
 mod fault;
+#[path = "../support/naive.rs"]
 mod naive;
 mod node;
 #[path = "../support/stall.rs"]
