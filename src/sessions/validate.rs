@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use super::{ANSWER_WITHIN, CurrentSession, Inner, Sessions};
+use tokio::time::Instant;
+
+use super::{CurrentSession, Inner, Sessions};
 use crate::{
     cache::{Known, Reading, State},
     clock::Tick,
@@ -236,14 +238,14 @@ impl Verdict {
 }
 
 impl PendingRead {
-    /// Reads, judges, touches.
+    /// Reads, judges, touches; what cannot be read by the deadline is unavailable.
     ///
     /// # Cancel safety
     ///
     /// Dropped, the read goes on for whoever else waits for it.
-    pub(crate) async fn finish(self) -> Verdict {
+    pub(crate) async fn finish(self, deadline: Instant) -> Verdict {
         let Self { sessions, token, strict, ip_address, touch } = self;
-        let verdict = match sessions.read_and_judge(&token, strict).await {
+        let verdict = match sessions.read_and_judge(&token, strict, deadline).await {
             Ok(verdict) => verdict,
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, session = %token.state.id(), "not validated");
@@ -262,7 +264,12 @@ impl PendingRead {
 }
 
 impl Sessions {
-    pub(super) async fn read_and_judge(&self, token: &Arc<KnownToken>, strict: bool) -> Result<Verdict, Arc<Error>> {
+    pub(super) async fn read_and_judge(
+        &self,
+        token: &Arc<KnownToken>,
+        strict: bool,
+        deadline: Instant,
+    ) -> Result<Verdict, Arc<Error>> {
         let judged = async {
             let reading = self.0.cache.read(&token.state, strict).await?;
             if let Some(verdict) = self.judge(token, reading, self.0.clock.tick()) {
@@ -273,7 +280,7 @@ impl Sessions {
             let now = reading.started;
             self.judge(token, reading, now).ok_or_else(|| unread("whether a session is idle cannot be said yet"))
         };
-        let judged = tokio::time::timeout(ANSWER_WITHIN, judged)
+        let judged = tokio::time::timeout_at(deadline, judged)
             .await
             .unwrap_or_else(|late| Err(Arc::new(Error::unavailable("reading a session", late))));
         match judged {

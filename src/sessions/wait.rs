@@ -2,7 +2,9 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use super::{KnownToken, Refusal, Refused, Sessions, Verdict};
+use tokio::time::Instant;
+
+use super::{ANSWER_WITHIN, KnownToken, Refusal, Refused, Sessions, Verdict};
 use crate::session::EndReason;
 
 /// See `CurrentSession::ended`.
@@ -30,7 +32,10 @@ async fn look(token: &Arc<KnownToken>) -> Result<EndReason, Duration> {
     let settings = &sessions.0.settings;
     let verdict = match sessions.judge_cached(token, sessions.tick()) {
         Some(verdict) => verdict,
-        None => sessions.read_and_judge(token, false).await.unwrap_or(Verdict::Unavailable),
+        None => {
+            let deadline = Instant::now() + ANSWER_WITHIN;
+            sessions.read_and_judge(token, false, deadline).await.unwrap_or(Verdict::Unavailable)
+        }
     };
     match verdict {
         Verdict::Live(current) => {

@@ -28,7 +28,7 @@ pub(crate) struct Judgement {
     /// leaves the layer's reference count alone, which all cores would write to.
     layer: Option<Arc<Shared>>,
     /// When the judging began, where it took a read: the whole answer has to come in time.
-    began: Option<Instant>,
+    pub(super) began: Option<Instant>,
 }
 
 impl Judgement {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::{extract::Judgement, layer::Shared, service::admit};
-use crate::sessions::{PendingRead, Verdict};
+use crate::sessions::{ANSWER_WITHIN, PendingRead, Verdict};
 
 /// The response to a request that passes through [`SessionValidation`](super::SessionValidation).
 #[pin_project]
@@ -60,12 +60,12 @@ where
     pub(super) fn reading(
         pending: PendingRead,
         by_cookie: bool,
+        began: Instant,
         ready: S,
         request: Request<B>,
         shared: Arc<Shared>,
     ) -> Self {
-        let verdict = Box::pin(pending.finish());
-        let began = Instant::now();
+        let verdict = Box::pin(pending.finish(began + ANSWER_WITHIN));
         Self { step: Step::Reading { verdict, waiting: Some(Waiting { ready, request, by_cookie, shared, began }) } }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use axum_core::response::{IntoResponse, Response};
 use http::{Extensions, HeaderMap, Method, Request, header};
+use tokio::time::Instant;
 use tower::Service;
 
 use super::{
@@ -52,12 +53,13 @@ where
                 Ok(request) => ResponseFuture::inner(self.inner.call(request)),
                 Err(refused) => ResponseFuture::refused(*refused),
             },
-            Judging::Read { pending, by_cookie } => {
+            Judging::Read { pending, by_cookie, began } => {
                 // The service that was polled ready is the one to call; the clone takes its place (see tower's docs
                 // on `Service`, "Be careful when cloning inner services").
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::reading(pending, by_cookie, ready, request, Arc::clone(&self.shared))
+                let began = began.unwrap_or_else(Instant::now);
+                ResponseFuture::reading(pending, by_cookie, began, ready, request, Arc::clone(&self.shared))
             }
         }
     }
@@ -65,7 +67,12 @@ where
 
 pub(super) enum Judging {
     Done(Judgement),
-    Read { pending: PendingRead, by_cookie: bool },
+    /// `began`: when an outer layer began to read for the same request.
+    Read {
+        pending: PendingRead,
+        by_cookie: bool,
+        began: Option<Instant>,
+    },
 }
 
 impl Shared {
@@ -83,9 +90,11 @@ impl Shared {
         if let (Some(outer), None) = (outer, &self.credential) {
             let judging = match &outer.verdict {
                 // The same session once more, wherever its token came from. A refusal is evidence already.
-                Verdict::Live(current) if self.strict && !outer.is_strict() => {
-                    Judging::Read { pending: sessions.read_again(current), by_cookie: outer.by_cookie }
-                }
+                Verdict::Live(current) if self.strict && !outer.is_strict() => Judging::Read {
+                    pending: sessions.read_again(current),
+                    by_cookie: outer.by_cookie,
+                    began: outer.began,
+                },
                 _ => Judging::Done(outer.taken_over(self)),
             };
             return (request, judging);
@@ -124,7 +133,7 @@ impl Shared {
         let by_cookie = usage == TokenUse::Cookie;
         match sessions.validate(token, usage, self.strict, || peer(extensions)) {
             Validation::Done(verdict) => done(verdict, by_cookie),
-            Validation::Read(pending) => Judging::Read { pending, by_cookie },
+            Validation::Read(pending) => Judging::Read { pending, by_cookie, began: None },
         }
     }
 }
