@@ -199,8 +199,34 @@ pub(super) fn failed(doing: &'static str, cause: tokio_postgres::Error) -> Error
     // A connection that turns out closed, a deadlock, a serialization failure: the next try meets another world.
     let passing = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::ADMIN_SHUTDOWN];
     let again = cause.is_closed() || cause.code().is_some_and(|code| passing.contains(code));
-    Error::because(kind, doing, cause).again_if(again)
+    let error = match Refused::of(&cause) {
+        Some(refused) => Error::because(kind, doing, refused),
+        None => Error::because(kind, doing, cause),
+    };
+    error.again_if(again)
 }
+
+/// What the server said no with. Not its details: they quote rows, and rows hold personal data.
+#[derive(Debug)]
+pub(super) struct Refused {
+    code: String,
+    message: String,
+}
+
+impl Refused {
+    fn of(error: &tokio_postgres::Error) -> Option<Self> {
+        let refusal = error.as_db_error()?;
+        Some(Self { code: refusal.code().code().to_owned(), message: refusal.message().to_owned() })
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (SQLSTATE {})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// A busy pool is told to the client within a second: waiting longer helps nobody who is behind it.
 const WAIT: Duration = Duration::from_secs(1);

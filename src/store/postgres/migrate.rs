@@ -2,7 +2,10 @@
 
 use tokio_postgres::types::Type;
 
-use super::{DEFAULT_SCHEMA, lend::Lender};
+use super::{
+    DEFAULT_SCHEMA,
+    lend::{Lender, Refused},
+};
 use crate::error::{Error, ErrorKind};
 
 /// One numbered SQL file of `migrations/`. It records itself in the table `migrations` of the schema.
@@ -62,10 +65,8 @@ fn newest(schema: &str) -> String {
 
 /// The server answered and refused: no retry will mend that.
 fn as_schema(error: Error) -> Error {
-    match std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<tokio_postgres::Error>()) {
-        Some(cause) if cause.as_db_error().is_some() => error.of_kind(ErrorKind::Schema),
-        _ => error,
-    }
+    let refused = std::error::Error::source(&error).is_some_and(|cause| cause.is::<Refused>());
+    if refused { error.of_kind(ErrorKind::Schema) } else { error }
 }
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1 || ' migrate', 0))::text";

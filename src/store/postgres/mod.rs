@@ -115,16 +115,18 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] unless it is a plain lower-case name: `[a-z_][a-z0-9_]*`, at most 40 characters.
+    /// [`ConfigError`] unless it is a plain lower-case name: `[a-z_][a-z0-9_]*`, at most 40 characters, not `pg_..`. A
+    /// reserved word of SQL (`user`, `order`) passes here, and `migrate()` then says that it is none.
     pub fn schema(mut self, name: &str) -> Result<Self, ConfigError> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if name.is_empty()
             || name.len() > 40
+            || name.starts_with("pg_")
             || !name.chars().all(plain)
             || name.starts_with(|c: char| c.is_ascii_digit())
         {
             return Err(ConfigError::new(format!(
-                "{name:?} cannot be the schema's name: use lower-case letters, digits and _, at most 40, no digit first"
+                "{name:?} cannot be the schema's name: use lower-case letters, digits and _, at most 40, no digit and no pg_ first"
             )));
         }
         self.sql = Sql::new(name);
