@@ -265,3 +265,34 @@ async fn a_listener_in_another_database_is_not_believed() {
     here.connect().await.batch_execute("UPDATE device_sessions.sessions SET ended_at = now()").await.unwrap();
     refused(&b, &signed_in).await;
 }
+
+/// A standby answers with the past: it is an error like a database that is away, and no reason to poll it.
+#[tokio::test]
+async fn a_standby_is_not_asked() {
+    let db = TestDb::own_cluster(&[]).await;
+    let b = builder(db.url()).await.max_staleness(Duration::from_millis(500)).build().await.unwrap();
+    told(&b).await;
+    let signed_in = b.sign_in(SignIn::new("ahmed")).await.unwrap();
+    assert_eq!(ask(&b, &signed_in).await, StatusCode::OK);
+    let (server, signal) = (db.server(), db.server().data_dir().join("standby.signal"));
+    server.stop_fast();
+    std::fs::write(&signal, "").unwrap();
+    server.start_again().unwrap();
+    let psql = db.connect().await;
+    let recovers: bool = psql.query_one("SELECT pg_is_in_recovery()", &[]).await.unwrap().get(0);
+    assert!(recovers, "the control: it is there, and reads would succeed");
+    psql.query("SELECT id FROM device_sessions.sessions", &[]).await.unwrap();
+    eventually("what is in memory may not be believed any more", || async {
+        ask(&b, &signed_in).await == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    eventually("it is said", || async { b.health().last_error.is_some_and(|error| error.contains("standby")) }).await;
+    assert_eq!(ask(&b, &signed_in).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!b.health().healthy);
+    assert!(PostgresStore::connect(db.url()).await.is_err());
+    server.stop_fast();
+    std::fs::remove_file(&signal).unwrap();
+    server.start_again().unwrap();
+    eventually("the primary is back", || async { ask(&b, &signed_in).await == StatusCode::OK }).await;
+    told(&b).await;
+}

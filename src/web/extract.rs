@@ -16,7 +16,9 @@ use super::{
     layer::{Shared, Who},
     rejection::{Cause, SessionRejection},
 };
-use crate::sessions::{ANSWER_WITHIN, CurrentSession, Sessions, SignIn, Verdict};
+#[cfg(feature = "routes")]
+use crate::sessions::ANSWER_WITHIN;
+use crate::sessions::{CurrentSession, Sessions, SignIn, Verdict};
 
 /// The layer's verdict on its way to the extractors. A private type: nobody else can put one into a request.
 #[derive(Clone)]
@@ -43,6 +45,7 @@ impl Judgement {
     }
 
     /// By when the answer has to be there.
+    #[cfg(feature = "routes")]
     pub(super) fn deadline(&self) -> Instant {
         self.began.unwrap_or_else(Instant::now) + ANSWER_WITHIN
     }

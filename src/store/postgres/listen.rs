@@ -9,7 +9,6 @@
 //! cause: a dead network, a stopped backend, a listener that was told to `UNLISTEN`.
 
 use std::{
-    fmt::Write as _,
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
@@ -99,10 +98,13 @@ impl Listener {
 
     /// One pair of connections, from beginning to end. `heard` is set once a beat has come back.
     async fn listen(&self, heard: &mut bool) -> Result<std::convert::Infallible, Lost> {
-        let mut ear = Ear::connect(&self.address, &self.schema).await?;
-        let mouth = Mouth::connect(&self.address, &self.schema, &ear.beats).await?;
+        // Unpredictable, and this node's own.
+        let beats = format!("{}_beat_{:016x}", self.schema, getrandom::u64().unwrap_or_default());
+        let mouth = Mouth::connect(&self.address, &self.schema, &beats).await?;
+        // First: a standby would refuse LISTEN with a riddle.
         let identity = Identity::read(&mouth.client).await?;
         self.must_have_triggers(&mouth.client).await?;
+        let mut ear = Ear::connect(&self.address, &self.schema, beats).await?;
         if !self.primary.listener_is_at(identity) {
             return Err(Lost::elsewhere());
         }
@@ -216,11 +218,8 @@ struct Ear {
 }
 
 impl Ear {
-    async fn connect(address: &Address, schema: &str) -> Result<Self, Lost> {
+    async fn connect(address: &Address, schema: &str, beats: String) -> Result<Self, Lost> {
         let (client, mut messages) = within(address.connect()).await?;
-        let mut beats = format!("{schema}_beat_");
-        // Written to memory: cannot fail.
-        let _infallible = write!(beats, "{:016x}", getrandom::u64().unwrap_or_default());
         let sql = format!("LISTEN {schema}_changes; LISTEN {beats}");
         {
             // Committed once its answer is here, which only polling brings. What is told meanwhile is of no concern:
