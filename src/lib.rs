@@ -167,7 +167,9 @@ pub use error::{ConfigError, Error, ErrorKind};
 pub use session::{Device, DeviceType, EndReason, Ended, FormFactor, Session, SessionId, UserId};
 pub use sessions::{Coherence, CurrentSession, Health, Issue, Issuing, Sessions, SignIn, SignedIn};
 #[cfg(feature = "postgres")]
+#[doc(inline)]
 pub use store::PostgresStore;
+#[doc(inline)]
 pub use store::{EndOutcome, EndTarget, MemoryStore, SessionStore};
 pub use token::{AccessTokens, SigningKey, VerifyingKey};
 #[cfg(feature = "routes")]
