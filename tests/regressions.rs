@@ -296,3 +296,18 @@ async fn a_waiter_that_is_not_told_hears_within_the_bound() {
     // The bound, and the time of a read on a busy machine; it was twice the bound before.
     assert!(acknowledged.elapsed() < bound * 3 / 2, "{:?}", acknowledged.elapsed());
 }
+
+/// Nobody makes a request meanwhile: a waiter has a timer of its own.
+#[tokio::test]
+async fn a_waiter_hears_of_expiry() {
+    let (short, long) = (Duration::from_millis(200), Duration::from_secs(3_600));
+    for (idle, absolute, reason) in [(short, long, EndReason::Idle), (long, short, EndReason::Absolute)] {
+        let settings = Sessions::builder(MemoryStore::new()).access_tokens(tokens()).access_token_ttl(long);
+        let node = settings.idle_timeout(idle).absolute_lifetime(absolute).build().await.unwrap();
+        let one = node.sign_in(SignIn::new("ahmed")).await.unwrap();
+        let (status, session) = current(&node, &one).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(session.unwrap().ended().await, reason);
+        assert_eq!(ask(&node, &one).await, StatusCode::UNAUTHORIZED);
+    }
+}
