@@ -201,3 +201,41 @@ async fn the_naive_design_signs_people_out() {
     stop.store(true, Ordering::Relaxed);
     assert!(wrong(&load.await.unwrap()).is_some(), "the checker sees it");
 }
+
+/// The host's choice: who was validated before goes on for a bounded time, nobody else, and nobody whose end is known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grace_lets_the_known_go_on_and_then_ends() {
+    let db = TestDb::own_cluster(&[]).await;
+    let clock = axum_device_sessions::Clock::manual();
+    let second = Duration::from_secs(1);
+    let mut node = nodes_with_grace(&db, &clock, 30 * second).await;
+    let (known, cold) = people(&node).await;
+    let status = async |node: &Sessions, token: &str| app(node).oneshot(request("/", token)).await.unwrap().status();
+    let (ended, live) = (&known[0], &known[1]);
+    let me = app(&node).oneshot(request("/sessions/current", ended)).await.unwrap();
+    let me = axum::body::to_bytes(me.into_body(), usize::MAX).await.unwrap();
+    let me: serde_json::Value = serde_json::from_slice(&me).unwrap();
+    let id = me["id"].as_str().unwrap().parse().unwrap();
+    let target = axum_device_sessions::EndTarget::One { id, user: None };
+    node.end(target, axum_device_sessions::EndReason::Logout, None).await.unwrap();
+    db.server().stop_immediate();
+    // Past what may be believed without grace, by any lease.
+    clock.advance(20 * second);
+    assert_eq!(status(&node, live).await, StatusCode::OK, "validated before");
+    assert_eq!(status(&node, ended).await, StatusCode::UNAUTHORIZED, "known to have ended");
+    assert_eq!(status(&node, &cold[0]).await, StatusCode::SERVICE_UNAVAILABLE, "never seen here");
+    clock.advance(20 * second);
+    assert_eq!(status(&node, live).await, StatusCode::SERVICE_UNAVAILABLE, "bounded");
+    // The control: without grace it is 503 from the first moment on.
+    db.server().start_again().unwrap();
+    node = nodes_with_grace(&db, &clock, Duration::ZERO).await;
+    eventually("it is known again", || async { status(&node, live).await == StatusCode::OK }).await;
+    db.server().stop_immediate();
+    clock.advance(20 * second);
+    assert_eq!(status(&node, live).await, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+async fn nodes_with_grace(db: &TestDb, clock: &axum_device_sessions::Clock, grace: Duration) -> Sessions {
+    let settings = cluster::builder(db.url()).await.clock(clock.clone()).outage_grace(grace);
+    settings.build().await.unwrap()
+}
