@@ -122,7 +122,8 @@ async fn outage(name: &str, sessions: Sessions, take_away: impl AsyncFnOnce(), b
     let answers = load.await.unwrap();
     println!("{name}: {answers:?}");
     assert_eq!(wrong(&answers), None, "{answers:?}");
-    assert!(answers[&200].0 > 100 && answers[&503].0 > 10, "both were seen: {answers:?}");
+    // Each 503 of the black hole takes seconds, so there are few.
+    assert!(answers[&200].0 > 20 && answers[&503].0 >= 3, "both were seen: {answers:?}");
 }
 
 /// The first answer that must not be, if there is one.
