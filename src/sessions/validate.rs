@@ -231,12 +231,6 @@ fn ended_refusal(token: &KnownToken, reason: &EndReason) -> Refused {
     Refused { why: Refusal::SessionEnded(reason.clone()), named: Some(token.named()) }
 }
 
-impl Verdict {
-    const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable)
-    }
-}
-
 impl PendingRead {
     /// Reads, judges, touches; what cannot be read by the deadline is unavailable.
     ///
@@ -253,10 +247,13 @@ impl PendingRead {
             }
         };
         let now = sessions.tick();
-        // A user who was refused for our database's sake was active all the same, unless it was too late already.
-        if touch
-            && (matches!(verdict, Verdict::Live(_)) || verdict.is_unavailable() && !sessions.had_run_out(&token, now))
-        {
+        let counts = match verdict {
+            Verdict::Live(_) => true,
+            // Who is refused for our database's sake was active all the same, unless it was too late already.
+            Verdict::Unavailable => !sessions.had_run_out(&token, now),
+            Verdict::Anonymous | Verdict::Refused(_) => false,
+        };
+        if touch && counts {
             sessions.0.recorder.touch(token.state.seen(), now, || ip_address);
         }
         verdict
