@@ -7,7 +7,7 @@ use crate::{
     error::ConfigError,
     policy::Lifetimes,
     sessions::{Issue, Issuing, OnIssue, Sessions},
-    store::SessionStore,
+    store::{Retention, SessionStore},
     token::AccessTokens,
 };
 
@@ -25,6 +25,8 @@ pub struct SessionsBuilder {
     max_age: Duration,
     max_cached_sessions: u64,
     outage_grace: Duration,
+    history: Duration,
+    scrub_after: Option<Duration>,
     on_issue: Option<OnIssue>,
     clock: Clock,
 }
@@ -41,6 +43,9 @@ pub(crate) struct Settings {
     pub(crate) max_age: Duration,
     pub(crate) max_cached_sessions: u64,
     pub(crate) outage_grace: Duration,
+    pub(crate) retention: Retention,
+    /// How often the database is looked through for what has run out or is old.
+    pub(crate) upkeep_interval: Duration,
 }
 
 /// What `build()` needs besides the settings.
@@ -65,6 +70,8 @@ impl SessionsBuilder {
             max_age: Duration::from_secs(10 * 60),
             max_cached_sessions: 100_000,
             outage_grace: Duration::ZERO,
+            history: Duration::from_secs(30 * DAY),
+            scrub_after: None,
             on_issue: None,
             clock: Clock::default(),
         }
@@ -136,6 +143,19 @@ impl SessionsBuilder {
         Self { outage_grace, ..self }
     }
 
+    /// How long the row of an ended session is kept: for the user's history, and so that a client is told that, and why,
+    /// its session has ended (`session_ended`, later `invalid_token`). Default: 30 days.
+    pub fn history(self, history: Duration) -> Self {
+        Self { history, ..self }
+    }
+
+    /// How long after its end a session loses its address, its place and its User-Agent, which are personal data; its
+    /// device's name stays as long as the row. Default: 14 days, or [`history`](Self::history) if that is less: long
+    /// enough to look into what happened. At most `history`.
+    pub fn scrub_after(self, scrub_after: Duration) -> Self {
+        Self { scrub_after: Some(scrub_after), ..self }
+    }
+
     /// Asked whenever a token is about to be issued (at sign-in): may this user have one, and with which claims? Roles
     /// are as fresh as the token, and a disabled account gets none. Its claims are added to those of [`SignIn::claims`](crate::SignIn::claims)
     /// and win over them. An `Err` counts as "could not find out": nothing is issued, the answer is 503.
@@ -204,6 +224,8 @@ impl SessionsBuilder {
             max_age,
             max_cached_sessions,
             outage_grace,
+            history,
+            scrub_after,
             on_issue,
             clock,
         } = self;
@@ -211,6 +233,7 @@ impl SessionsBuilder {
             ConfigError::new("no keys: call `.access_tokens(AccessTokens::hs256(&secret)?)` before `build()`")
         })?;
         let activity_interval = activity_interval.unwrap_or_else(|| Duration::from_secs(10).min(idle_timeout / 20));
+        let scrub_after = scrub_after.unwrap_or_else(|| Duration::from_secs(14 * DAY).min(history));
         let load_timeout = load_timeout.unwrap_or_else(|| Duration::from_secs(2).min(max_staleness / 2));
         for (name, span) in [
             ("idle_timeout", idle_timeout),
@@ -246,6 +269,12 @@ impl SessionsBuilder {
                  at most {LONGEST_GRACE:?}"
             )));
         }
+        if history > LONGEST || scrub_after > history {
+            return Err(ConfigError::new(format!(
+                "scrub_after ({scrub_after:?}) must be at most history ({history:?}), and that at most 100 years: a row \
+                 that is gone cannot be scrubbed"
+            )));
+        }
         if max_cached_sessions == 0 {
             return Err(ConfigError::new(
                 "max_cached_sessions is 0: every request would read the database; give it room",
@@ -261,6 +290,8 @@ impl SessionsBuilder {
             max_age,
             max_cached_sessions,
             outage_grace,
+            retention: Retention::new(scrub_after, history),
+            upkeep_interval: (idle_timeout.min(absolute_lifetime) / 20).clamp(UPKEEP_AT_MOST, UPKEEP_AT_LEAST),
         };
         Ok((settings, Parts { store, access_tokens, on_issue, clock }))
     }
@@ -272,6 +303,9 @@ impl fmt::Debug for SessionsBuilder {
     }
 }
 
+/// A session that has run out is refused at once; these bound how soon its row says so.
+const UPKEEP_AT_MOST: Duration = Duration::from_millis(250);
+const UPKEEP_AT_LEAST: Duration = Duration::from_secs(15 * 60);
 const DAY: u64 = 24 * 60 * 60;
 const LONGEST_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Far enough for "never", near enough that no sum of times overflows.

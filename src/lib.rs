@@ -165,12 +165,12 @@ pub use clock::Clock;
 pub use config::SessionsBuilder;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use session::{Device, DeviceType, EndReason, Ended, FormFactor, Session, SessionId, UserId};
-pub use sessions::{Coherence, CurrentSession, Health, Issue, Issuing, Sessions, SignIn, SignedIn};
+pub use sessions::{Admin, Coherence, CurrentSession, Health, Issue, Issuing, SessionPage, Sessions, SignIn, SignedIn};
 #[cfg(feature = "postgres")]
 #[doc(inline)]
 pub use store::PostgresStore;
 #[doc(inline)]
-pub use store::{EndOutcome, EndTarget, MemoryStore, SessionStore};
+pub use store::{EndOutcome, EndTarget, MemoryStore, Network, SessionFilter, SessionStore};
 pub use token::{AccessTokens, SigningKey, VerifyingKey};
 #[cfg(feature = "routes")]
 pub use web::routes;

@@ -132,8 +132,8 @@ pub struct Session {
     /// The application's own data, given at sign-in. Not serialised.
     #[serde(skip)]
     pub metadata: Option<serde_json::Value>,
-    /// When and why it ended; `None` while it lives.
-    #[serde(skip)]
+    /// When and why it ended (`endedAt`, `endReason`); `None`, and not serialised, while it lives.
+    #[serde(flatten)]
     pub ended: Option<Ended>,
 }
 
@@ -162,14 +162,18 @@ impl Session {
 }
 
 /// The end of a session: once there, it never changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Ended {
-    /// When.
+    /// When. Of a session that ran out, the moment at which it did.
+    #[serde(rename = "endedAt", with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     /// Why.
+    #[serde(rename = "endReason")]
     pub reason: EndReason,
-    /// Who did it, where that is known: the id of the session that asked, or a name the application gave.
+    /// Who did it, where that is known: the id of the session that asked, or a name the application gave. Not
+    /// serialised: it may be an administrator's.
+    #[serde(skip)]
     pub by: Option<String>,
 }
 
@@ -181,8 +185,9 @@ impl Ended {
 
 /// Why a session ended. The text form is stable: clients see it in `session_ended` answers.
 ///
-/// This version ends sessions by itself as `logout`, `revoked_by_user`, `idle` and `absolute`; an end by hand in the
-/// database is `revoked_by_admin`; the others are for [`Sessions::end`](crate::Sessions::end) and for later versions.
+/// This version ends sessions by itself as `logout`, `revoked_by_user`, `idle`, `absolute` and `credential_change`; an
+/// end by hand in the database is `revoked_by_admin`; the others are for [`Admin::end`](crate::Admin::end),
+/// [`Sessions::end`](crate::Sessions::end) and later versions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
@@ -217,6 +222,16 @@ impl EndReason {
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
+            Self::Other(text) => text,
+            known => known.as_label(),
+        }
+    }
+}
+
+impl EndReason {
+    /// Like [`EndReason::as_str`], but from a bounded set: for the labels of metrics.
+    pub(crate) const fn as_label(&self) -> &'static str {
+        match self {
             Self::Logout => "logout",
             Self::RevokedByUser => "revoked_by_user",
             Self::RevokedByAdmin => "revoked_by_admin",
@@ -228,7 +243,7 @@ impl EndReason {
             Self::RefreshReuse => "refresh_reuse",
             Self::CredentialChange => "credential_change",
             Self::AccountDisabled => "account_disabled",
-            Self::Other(text) => text,
+            Self::Other(_) => "other",
         }
     }
 }

@@ -17,6 +17,7 @@ macro_rules! numbers {
             pub(crate) const fn $function($(_: $type)?) {}
         )*
     };
+    (@counter_by $name:literal, $value:expr) => { metrics::counter!($name, "reason" => $value).increment(1) };
     (@counter $name:literal) => { metrics::counter!($name).increment(1) };
     (@histogram $name:literal, $value:expr) => { metrics::histogram!($name).record($value) };
 }
@@ -36,6 +37,8 @@ numbers! {
     counter told() = "device_sessions_notifications_total";
     /// The telling of changes broke off.
     counter lease_lost() = "device_sessions_leases_lost_total";
+    /// This node ended a session, for this reason.
+    counter_by ended(reason: &'static str) = "device_sessions_ended_total", reason;
     /// So long after its end did this node learn of it.
     histogram end_seen(after: Duration) = "device_sessions_end_seen_seconds", after.as_secs_f64();
     /// So many rows of activity went out.

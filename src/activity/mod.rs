@@ -3,9 +3,12 @@
 mod writer;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 pub(crate) use self::writer::{Command, Writer};
@@ -13,7 +16,13 @@ use crate::{clock::Tick, seen::LastSeen, session::SessionId};
 
 /// The sessions that were seen since the writer last took them. Bounded by the number of distinct sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Recorder(Mutex<HashMap<SessionId, Seen>>);
+pub(crate) struct Recorder {
+    queue: Mutex<Queue>,
+    /// How many the writer has taken and could not write yet.
+    unwritten: AtomicUsize,
+}
+
+type Queue = HashMap<SessionId, Seen>;
 
 /// A session in the queue, with the address of the touch that queued it.
 #[derive(Debug)]
@@ -33,27 +42,24 @@ impl Recorder {
         }
     }
 
-    /// How many sessions wait to be written.
+    /// How many sessions wait to be written; one that was seen again while it waits may count twice.
     pub(crate) fn len(&self) -> usize {
-        self.queue().len()
+        self.queue().len() + self.unwritten.load(Ordering::Relaxed)
     }
 
-    fn take_all(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.queue()).into_values().collect()
+    /// Whether the last flush left something behind: rows may look older than this node knows them to be.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.unwritten.load(Ordering::Acquire) > 0
     }
 
-    /// What could not be written stays, unless a newer touch has queued the session meanwhile.
-    fn put_back(&self, seen: impl IntoIterator<Item = Seen>) {
-        let mut queue = self.queue();
-        for seen in seen {
-            if let Entry::Vacant(place) = queue.entry(seen.session.id()) {
-                seen.session.put_back();
-                place.insert(seen);
-            }
-        }
+    /// Moves the queue to the writer's own. The lock is held for the swap alone, however much there is.
+    fn take(&self, unwritten: &mut Queue) {
+        let taken = std::mem::take(&mut *self.queue());
+        // One that is in both was forgotten and found again, or seen while it was being written: the later one counts.
+        unwritten.extend(taken);
     }
 
-    fn queue(&self) -> MutexGuard<'_, HashMap<SessionId, Seen>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,13 +1,18 @@
 //! The task that writes activity down.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Recorder, Seen};
+use super::{Queue, Recorder};
 use crate::{
     clock::{Clock, jittered},
     error::Error,
+    session::SessionId,
     store::{Activity, SessionStore},
     telemetry,
 };
@@ -30,16 +35,18 @@ pub(crate) struct Writer {
     store: Arc<dyn SessionStore>,
     clock: Clock,
     interval: Duration,
+    /// Taken from the recorder and not written yet.
+    unwritten: Queue,
 }
 
 impl Writer {
     pub(crate) fn new(recorder: Arc<Recorder>, store: Arc<dyn SessionStore>, clock: Clock, interval: Duration) -> Self {
-        Self { recorder, store, clock, interval }
+        Self { recorder, store, clock, interval, unwritten: Queue::new() }
     }
 
     /// Writes every interval, jittered so that nodes that started together do not write together, until it is stopped
     /// or the last handle is gone; then once more.
-    pub(crate) async fn run(self, mut commands: mpsc::Receiver<Command>) {
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
             let pause = tokio::time::sleep(jittered(self.interval, 5));
             let command = tokio::select! {
@@ -61,36 +68,45 @@ impl Writer {
     }
 
     /// Everything that is queued, in chunks. After a failure the rest stays queued.
-    async fn flush(&self) -> Result<(), Error> {
-        let mut queued = self.recorder.take_all();
+    async fn flush(&mut self) -> Result<(), Error> {
+        self.recorder.take(&mut self.unwritten);
         // Neighbours in the table go into one statement.
-        queued.sort_unstable_by_key(|seen| seen.session.id());
-        while !queued.is_empty() {
-            let chunk: Vec<_> = queued.drain(..queued.len().min(CHUNK)).collect();
-            match self.store.record_activity(self.ages(&chunk)).await {
-                Ok(left_over) => {
-                    telemetry::activity_written(chunk.len() - left_over.len().min(chunk.len()));
-                    let left_over: HashSet<_> = left_over.into_iter().collect();
-                    self.recorder.put_back(chunk.into_iter().filter(|seen| left_over.contains(&seen.session.id())));
-                }
-                Err(error) => {
-                    self.recorder.put_back(chunk);
-                    self.recorder.put_back(queued);
-                    return Err(error);
-                }
+        let mut ids: Vec<_> = self.unwritten.keys().copied().collect();
+        ids.sort_unstable();
+        let mut flushed = Ok(());
+        for chunk in ids.chunks(CHUNK) {
+            flushed = self.write(chunk).await;
+            if flushed.is_err() {
+                break;
             }
         }
-        Ok(())
+        self.recorder.unwritten.store(self.unwritten.len(), Ordering::Release);
+        flushed
     }
 
-    /// As ages at this moment, so that the clocks of nodes and database need not agree.
-    fn ages(&self, chunk: &[Seen]) -> Vec<Activity> {
-        let row = |seen: &Seen| {
-            seen.session.take();
-            let at = seen.session.at()?;
-            let age = self.clock.tick().since(at);
-            Some(Activity { id: seen.session.id(), age, ip_address: seen.ip_address })
+    /// One statement. What could not be written stays.
+    async fn write(&mut self, chunk: &[SessionId]) -> Result<(), Error> {
+        let activity = chunk.iter().filter_map(|id| self.activity(*id)).collect();
+        let written = self.store.record_activity(activity).await;
+        let left_over: HashSet<_> = match &written {
+            Ok(left_over) => left_over.iter().copied().collect(),
+            Err(_) => chunk.iter().copied().collect(),
         };
-        chunk.iter().filter_map(row).collect()
+        for id in chunk {
+            if !left_over.contains(id) {
+                self.unwritten.remove(id);
+            } else if let Some(seen) = self.unwritten.get(id) {
+                seen.session.put_back();
+            }
+        }
+        written.map(|_| telemetry::activity_written(chunk.len() - left_over.len().min(chunk.len())))
+    }
+
+    /// As an age at this moment, so that the clocks of nodes and database need not agree.
+    fn activity(&self, id: SessionId) -> Option<Activity> {
+        let seen = self.unwritten.get(&id)?;
+        seen.session.take();
+        let at = seen.session.at()?;
+        Some(Activity { id, age: self.clock.tick().since(at), ip_address: seen.ip_address })
     }
 }

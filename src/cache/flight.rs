@@ -26,7 +26,7 @@ use crate::{
     clock::{Clock, Tick},
     error::{Error, ErrorKind},
     policy::{Deadlines, Lifetimes},
-    session::{Session, SessionId},
+    session::{EndReason, Session, SessionId},
     store::{Loaded, SessionStore},
     telemetry,
 };
@@ -307,8 +307,10 @@ impl Batch {
             && state.remember_end(ended)
         {
             state.changed().notify_waiters();
-            // Of a session that this node has let in: how long did the news take? By two clocks, so about.
-            if state.seen().at().is_some() {
+            // Of a session that this node has let in: how long did the news take? By two clocks, so about. What runs out
+            // is no news.
+            let ran_out = matches!(ended.reason, EndReason::Idle | EndReason::Absolute);
+            if state.seen().at().is_some() && !ran_out {
                 telemetry::end_seen((self.loader.clock.wall() - ended.at).try_into().unwrap_or_default());
             }
         }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Inner, Sessions};
 use crate::{
     error::Error,
-    session::EndReason,
+    session::{EndReason, Ended, SessionId},
     store::{EndOutcome, EndRequest, EndTarget},
+    telemetry,
 };
 
 impl Sessions {
@@ -35,6 +36,7 @@ impl Inner {
             EndTarget::One { id, .. } => Some(*id),
             EndTarget::Others { keep, .. } => Some(*keep),
             EndTarget::All { caller, .. } => *caller,
+            EndTarget::These { .. } => None,
         };
         let outcome = match self.store.end(request.clone()).await {
             Err(error) if error.is_worth_another_try() => {
@@ -44,6 +46,7 @@ impl Inner {
                 match &request.target {
                     EndTarget::One { id, .. } => self.cache.mark_stale(*id),
                     EndTarget::Others { user, .. } | EndTarget::All { user, .. } => self.cache.mark_user_stale(user),
+                    EndTarget::These { ids } => ids.iter().for_each(|id| self.cache.mark_stale(*id)),
                 }
                 match again? {
                     EndOutcome::AlreadyEnded(ended) | EndOutcome::CallerEnded(Some(ended))
@@ -57,11 +60,7 @@ impl Inner {
             first => first?,
         };
         match (&outcome, named) {
-            (EndOutcome::Ended(ended), _) => {
-                for (id, ended) in ended {
-                    self.cache.mark_ended(*id, ended);
-                }
-            }
+            (EndOutcome::Ended(ended), _) => self.learn_of(ended),
             // It ended elsewhere, and this node may not have been told yet.
             (EndOutcome::AlreadyEnded(ended) | EndOutcome::CallerEnded(Some(ended)), Some(id)) => {
                 self.cache.mark_ended(id, ended);
@@ -69,5 +68,13 @@ impl Inner {
             _ => {}
         }
         Ok(outcome)
+    }
+
+    /// This node has ended these.
+    pub(super) fn learn_of(&self, ended: &[(SessionId, Ended)]) {
+        for (id, ended) in ended {
+            self.cache.mark_ended(*id, ended);
+            telemetry::ended(ended.reason.as_label());
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! The handle, and what it does: [`validate`] is the request path, [`sign_in`] and [`end`] are the rest of a session's
 //! life. Nothing here knows HTTP.
 
+mod admin;
 mod current;
 mod end;
 mod health;
+mod list;
 mod sign_in;
+mod upkeep;
 mod validate;
 mod wait;
 
@@ -16,6 +19,7 @@ use tokio::{
 };
 
 pub use self::{
+    admin::{Admin, SessionPage},
     current::CurrentSession,
     health::{Coherence, Health},
     sign_in::{Issue, Issuing, SignIn, SignedIn},
@@ -30,15 +34,13 @@ use crate::{
     clock::{Clock, Tick},
     config::{Parts, SessionsBuilder, Settings},
     error::{ConfigError, Error},
-    policy,
-    session::{Session, SessionId, UserId},
     store::{ChangeFeed, Changes, SessionStore},
     token::TokenKeys,
 };
 
 /// Signs in, checks, lists and ends sessions. A cheap handle: clone it into your state.
 ///
-/// Its background tasks (writing activity, being told of changes) end when [`Sessions::shutdown`] is called, or by
+/// Its background tasks (writing activity, being told of changes, ending what has run out) end when [`Sessions::shutdown`] is called, or by
 /// themselves when the last handle is gone.
 #[derive(Clone)]
 pub struct Sessions(Arc<Inner>);
@@ -124,39 +126,12 @@ impl Sessions {
             alone,
             stop,
         });
+        tokio::spawn(until(inner.stop.subscribe(), upkeep::run(Arc::downgrade(&inner))));
         if !alone {
             let stop = inner.stop.subscribe();
             tokio::spawn(until(stop, health::keep_in_contact(Arc::downgrade(&inner), max_staleness)));
         }
         Ok(Self(inner))
-    }
-
-    /// A user's live sessions, the newest activity first, this node's unwritten activity included. `current` is marked
-    /// as the one that asks and counts as active now.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable).
-    pub async fn list(&self, user: &UserId, current: Option<SessionId>) -> Result<Vec<Session>, Error> {
-        let inner = &*self.0;
-        let loaded = in_time("listing sessions", inner.store.list(user)).await?;
-        let now = inner.clock.tick();
-        let mut sessions: Vec<_> = loaded
-            .sessions
-            .into_iter()
-            .filter_map(|mut session| {
-                let seen = inner.cache.last_seen(session.id);
-                let deadlines = policy::Deadlines::of(&session, loaded.now, now, inner.settings.lives);
-                session.is_current = Some(session.id) == current;
-                let seen = if session.is_current { Some(now) } else { seen };
-                if policy::run_out(deadlines, seen, now, inner.settings.lives).is_some() {
-                    return None;
-                }
-                Some(inner.up_to_date(session, seen, now, loaded.now))
-            })
-            .collect();
-        sessions.sort_by_key(|session| (std::cmp::Reverse(session.last_activity_at), session.id));
-        Ok(sessions)
     }
 
     /// Writes down all activity that this node has seen and ends the background tasks. Call it after the server has
@@ -215,24 +190,6 @@ impl Sessions {
 
     pub(crate) fn tick(&self) -> Tick {
         self.0.clock.tick()
-    }
-}
-
-impl Inner {
-    /// A session as it stands at `now` (`database_now` on the database's clock), with what this node has seen since
-    /// the row was read.
-    fn up_to_date(
-        &self,
-        mut session: Session,
-        seen: Option<Tick>,
-        now: Tick,
-        database_now: time::OffsetDateTime,
-    ) -> Session {
-        if let Some(seen) = seen {
-            session.last_activity_at = session.last_activity_at.max(database_now - now.since(seen));
-        }
-        session.expires_at = policy::expires_at(&session, self.settings.lives);
-        session
     }
 }
 

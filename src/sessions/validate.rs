@@ -109,13 +109,14 @@ pub(crate) struct PendingRead {
 }
 
 impl Sessions {
-    /// Judges one token; with `strict` only by a read begun after this call. `ip_address` is where the request comes
-    /// from, if that is known.
+    /// Judges one token; with `strict` only by a read begun after this call. `touch`: the request counts as activity.
+    /// `ip_address` is where it comes from, if that is known.
     pub(crate) fn validate(
         &self,
         token: &str,
         usage: TokenUse,
         strict: bool,
+        touch: bool,
         ip_address: impl FnOnce() -> Option<IpAddr>,
     ) -> Validation {
         let now = self.0.clock.tick();
@@ -126,13 +127,13 @@ impl Sessions {
         let verdict = if strict { None } else { self.judge_cached(&token, now) };
         if let Some(verdict) = verdict {
             telemetry::hit();
-            if matches!(verdict, Verdict::Live(_)) {
+            if touch && matches!(verdict, Verdict::Live(_)) {
                 self.0.recorder.touch(token.state.seen(), now, ip_address);
             }
             return Validation::Done(verdict);
         }
         telemetry::miss();
-        Validation::Read(PendingRead { sessions: self.clone(), token, strict, ip_address: ip_address(), touch: true })
+        Validation::Read(PendingRead { sessions: self.clone(), token, strict, ip_address: ip_address(), touch })
     }
 
     /// A session that was live by what is in memory, judged by a read that begins now. It has been touched already.
@@ -194,12 +195,6 @@ impl Sessions {
         }
     }
 
-    /// After an outage each node has activity that it could not write down: until all have had the time, a row that looks
-    /// idle may not be.
-    fn idle_is_doubtful(&self, now: Tick) -> bool {
-        !self.0.alone && self.0.cache.contact().came_back_within(self.0.settings.lives.idle_allowance, now)
-    }
-
     /// `None`: it looks idle, but the row is too old to say so, or an outage is too near; another node may know better.
     fn judge(&self, token: &Arc<KnownToken>, reading: Arc<Reading>, now: Tick) -> Option<Verdict> {
         // Again, and after the reading was taken: an end that came in between must not be overlooked.
@@ -217,7 +212,7 @@ impl Sessions {
             return Some(Verdict::Refused(ended_refusal(token, &ended.reason)));
         }
         match policy::run_out(deadlines, token.state.seen().at(), now, self.0.settings.lives) {
-            Some(EndReason::Idle) if now.since(reading.started) >= FRESH || self.idle_is_doubtful(now) => None,
+            Some(EndReason::Idle) if now.since(reading.started) >= FRESH || self.0.idle_is_doubtful(now) => None,
             Some(reason) => Some(Verdict::Refused(ended_refusal(token, &reason))),
             None => Some(Verdict::Live(CurrentSession::new(Arc::clone(token), reading))),
         }
@@ -291,6 +286,14 @@ impl Sessions {
         let now = self.0.clock.tick();
         let reading = self.0.cache.tolerated(&token.state, now, self.0.settings.outage_grace)?;
         self.judge(token, reading, now)
+    }
+}
+
+impl Inner {
+    /// After an outage each node has activity that it could not write down: until all have had the time, a row that looks
+    /// idle may not be.
+    pub(super) fn idle_is_doubtful(&self, now: Tick) -> bool {
+        !self.alone && self.cache.contact().came_back_within(self.settings.lives.idle_allowance, now)
     }
 }
 

@@ -8,12 +8,13 @@ use std::{
 };
 
 use super::{
-    Activity, Changes, EndOutcome, EndRequest, EndTarget, Loaded, NewSession, SessionStore, StoreFuture, sealed,
+    Activity, Changes, EndOutcome, EndRequest, EndTarget, Expire, Expired, Loaded, NewSession, Purged, Retention,
+    SessionFilter, SessionStore, StoreFuture, Walked, sealed,
 };
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind},
-    session::{Ended, Session, SessionId, UserId},
+    session::{EndReason, Ended, Session, SessionId, UserId},
 };
 
 /// A store in this process's memory, with the same contract as `PostgresStore` but for durability and other nodes.
@@ -88,6 +89,17 @@ impl MemoryStore {
             }
             EndTarget::Others { user, keep } => (user, Some(keep), Some(keep)),
             EndTarget::All { user, caller } => (user, caller, None),
+            EndTarget::These { ids } => {
+                let ended = Ended::new(now, request.reason, request.by);
+                let mut done = Vec::new();
+                for id in ids {
+                    if let Some(row) = rows.get_mut(&id).filter(|row| row.ended.is_none()) {
+                        row.ended = Some(ended.clone());
+                        done.push((id, ended.clone()));
+                    }
+                }
+                return EndOutcome::Ended(done);
+            }
         };
         if let Some(caller) = caller {
             match rows.get(&caller) {
@@ -125,6 +137,41 @@ impl MemoryStore {
         }
     }
 
+    /// All at once: there is nobody to be considerate of.
+    fn end_what_ran_out(&self, request: Expire) -> Expired {
+        let now = self.clock.wall();
+        let mut ended = Vec::new();
+        for row in self.rows().values_mut().filter(|row| row.ended.is_none()) {
+            let idle = request.idle.map(|idle| {
+                let at = row.last_activity_at + idle.timeout;
+                (at, at + idle.allowance, EndReason::Idle)
+            });
+            let absolute = (row.absolute_expires_at, row.absolute_expires_at, EndReason::Absolute);
+            let first = idle.into_iter().chain([absolute]).min_by_key(|(_, due, _)| *due);
+            if let Some((at, _, reason)) = first.filter(|(_, due, _)| *due <= now) {
+                let end = Ended::new(at, reason, None);
+                row.ended = Some(end.clone());
+                ended.push((row.id, end));
+            }
+        }
+        Expired { ended, more: false }
+    }
+
+    fn remove_old(&self, retention: Retention) -> Purged {
+        let now = self.clock.wall();
+        let mut rows = self.rows();
+        let before = rows.len();
+        let older = |row: &Session, than| row.ended.as_ref().is_some_and(|ended| ended.at < now - than);
+        rows.retain(|_, row| !older(row, retention.history));
+        let mut scrubbed = 0;
+        for row in rows.values_mut().filter(|row| older(row, retention.scrub_after)) {
+            if row.ip_address.take().is_some() {
+                scrubbed += 1;
+            }
+        }
+        Purged { scrubbed, deleted: before - rows.len(), more: false }
+    }
+
     fn read(&self, wanted: impl Fn(&Session) -> bool) -> Loaded {
         let sessions = self.rows().values().filter(|row| wanted(row)).cloned().collect();
         Loaded { sessions, unreadable: Vec::new(), now: self.clock.wall() }
@@ -154,6 +201,27 @@ impl SessionStore for MemoryStore {
         Box::pin(ready(Ok(self.read(live))))
     }
 
+    fn history<'a>(&'a self, user: &'a UserId, limit: usize) -> StoreFuture<'a, Loaded> {
+        let mut loaded = self.read(|row| row.user_id == *user);
+        let (mut ended, live): (Vec<_>, Vec<_>) = loaded.sessions.into_iter().partition(|row| row.ended.is_some());
+        ended.sort_by_key(|row| std::cmp::Reverse(row.ended.as_ref().map(|ended| ended.at)));
+        ended.truncate(limit);
+        loaded.sessions = [ended, live].concat();
+        Box::pin(ready(Ok(loaded)))
+    }
+
+    fn walk<'a>(&'a self, filter: &'a SessionFilter, after: Option<SessionId>) -> StoreFuture<'a, Walked> {
+        let now = self.clock.wall();
+        let rows = self.rows();
+        let key = |row: &Session| (row.user_id.clone(), row.id);
+        let after = after.and_then(|id| rows.get(&id)).map(key);
+        let live = |row: &&Session| row.ended.is_none() && row.absolute_expires_at > now;
+        let mut meant: Vec<_> = rows.values().filter(live).filter(|row| filter.matches(row)).map(key).collect();
+        meant.retain(|key| after.as_ref().is_none_or(|after| key > after));
+        meant.sort_unstable();
+        Box::pin(ready(Ok(Walked { matching: meant.into_iter().map(|(_, id)| id).collect(), next: None })))
+    }
+
     fn end(&self, request: EndRequest) -> StoreFuture<'_, EndOutcome> {
         Box::pin(ready(Ok(self.end_rows(request))))
     }
@@ -161,6 +229,14 @@ impl SessionStore for MemoryStore {
     fn record_activity(&self, batch: Vec<Activity>) -> StoreFuture<'_, Vec<SessionId>> {
         self.move_forward(&batch);
         Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn expire(&self, request: Expire) -> StoreFuture<'_, Expired> {
+        Box::pin(ready(Ok(self.end_what_ran_out(request))))
+    }
+
+    fn purge(&self, retention: Retention) -> StoreFuture<'_, Purged> {
+        Box::pin(ready(Ok(self.remove_old(retention))))
     }
 
     fn changes(&self, _clock: &Clock, _max_staleness: Duration) -> Changes {

@@ -1,5 +1,6 @@
 //! Where sessions are kept. One contract (`tests/store_contract.rs`), two implementations.
 
+mod filter;
 mod memory;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
@@ -8,9 +9,12 @@ use std::{fmt::Debug, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Du
 
 use time::OffsetDateTime;
 
-pub use self::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{MIGRATIONS, Migration, PostgresStore};
+pub use self::{
+    filter::{Network, SessionFilter},
+    memory::MemoryStore,
+};
 use crate::{
     clock::{Clock, Tick},
     error::Error,
@@ -44,12 +48,25 @@ pub trait SessionStore: Debug + Send + Sync + sealed::Sealed + 'static {
     /// A user's rows that have not ended and whose absolute lifetime is not over, in no order.
     fn list<'a>(&'a self, user: &'a UserId) -> StoreFuture<'a, Loaded>;
 
+    /// A user's rows that have ended, the newest end first and at most `limit` of them; and those that have not ended
+    /// but may have run out.
+    fn history<'a>(&'a self, user: &'a UserId, limit: usize) -> StoreFuture<'a, Loaded>;
+
+    /// One step of a walk over the live rows, in an order of the store's own: the ids of those that `filter` means.
+    fn walk<'a>(&'a self, filter: &'a SessionFilter, after: Option<SessionId>) -> StoreFuture<'a, Walked>;
+
     /// Ends sessions: durable when it returns.
     fn end(&self, request: EndRequest) -> StoreFuture<'_, EndOutcome>;
 
     /// Moves last activity forward, never back, on live rows only; never waits for a locked row. Returns the ids that
     /// are live but could not be written now.
     fn record_activity(&self, batch: Vec<Activity>) -> StoreFuture<'_, Vec<SessionId>>;
+
+    /// Ends a batch of the sessions that have run out, unless another node is at it.
+    fn expire(&self, request: Expire) -> StoreFuture<'_, Expired>;
+
+    /// Scrubs and deletes a batch of the rows that ended long ago, unless another node is at it.
+    fn purge(&self, retention: Retention) -> StoreFuture<'_, Purged>;
 
     /// Starts telling what others change (see [`Changes`]). Called once, by `build()`.
     fn changes(&self, clock: &Clock, max_staleness: Duration) -> Changes;
@@ -145,6 +162,11 @@ pub enum EndTarget {
         /// The session that asks, which must itself be live; `None` when the application does.
         caller: Option<SessionId>,
     },
+    /// These, whoever's they are: those of them that are live.
+    These {
+        /// Which.
+        ids: Vec<SessionId>,
+    },
 }
 
 /// What an [`EndRequest`] did.
@@ -179,6 +201,92 @@ impl Activity {
     pub const fn new(id: SessionId, age: Duration, ip_address: Option<IpAddr>) -> Self {
         Self { id, age, ip_address }
     }
+}
+
+/// A step of a walk over live rows.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Walked {
+    /// The ids that are meant, among those looked at in this step.
+    pub matching: Vec<SessionId>,
+    /// The last id looked at, to go on after; `None` at the end of the walk.
+    pub next: Option<SessionId>,
+}
+
+/// When a session has run out.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Expire {
+    /// The idle timeout; `None` ends by the absolute lifetime alone.
+    pub idle: Option<Idle>,
+    /// How often all live rows are looked at for idle ones, by all nodes together.
+    pub every: Duration,
+}
+
+impl Expire {
+    /// Of which idle timeout, and how often.
+    #[must_use]
+    pub const fn new(idle: Option<Idle>, every: Duration) -> Self {
+        Self { idle, every }
+    }
+}
+
+/// When a session is idle.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Idle {
+    /// So long after its last activity it ends ..
+    pub timeout: Duration,
+    /// .. but it is marked so much later: activity that is not written down yet may save it.
+    pub allowance: Duration,
+}
+
+impl Idle {
+    /// A timeout, and how much later it is acted on.
+    #[must_use]
+    pub const fn new(timeout: Duration, allowance: Duration) -> Self {
+        Self { timeout, allowance }
+    }
+}
+
+/// What a batch of [`SessionStore::expire`] did.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Expired {
+    /// Ended by it, with reason `idle` or `absolute` and the time at which they ran out.
+    pub ended: Vec<(SessionId, Ended)>,
+    /// Whether there is another batch to do now.
+    pub more: bool,
+}
+
+/// For how long rows of ended sessions are kept.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Retention {
+    /// So long after the end the address, the place and the User-Agent go.
+    pub scrub_after: Duration,
+    /// So long after the end the row goes.
+    pub history: Duration,
+}
+
+impl Retention {
+    /// Scrubbed after this, deleted after that.
+    #[must_use]
+    pub const fn new(scrub_after: Duration, history: Duration) -> Self {
+        Self { scrub_after, history }
+    }
+}
+
+/// What a batch of [`SessionStore::purge`] did.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Purged {
+    /// Rows that lost their address, place and User-Agent.
+    pub scrubbed: usize,
+    /// Rows deleted.
+    pub deleted: usize,
+    /// Whether there is another batch to do now.
+    pub more: bool,
 }
 
 /// How a store tells what others change.

@@ -44,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) required: bool,
     pub(crate) strict: bool,
     pub(crate) credential: Option<CredentialFn>,
+    pub(crate) counts: Option<CountsFn>,
     pub(crate) on_reject: Option<OnReject>,
 }
 
@@ -55,6 +56,7 @@ pub(crate) enum Who {
 }
 
 pub(crate) type CredentialFn = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
+pub(crate) type CountsFn = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 pub(crate) type OnReject = Arc<dyn Fn(&SessionRejection, &Parts) -> Response + Send + Sync>;
 
 impl SessionValidationLayer {
@@ -71,7 +73,7 @@ impl SessionValidationLayer {
     }
 
     fn of(who: Who) -> Self {
-        Self(Arc::new(Shared { who, required: false, strict: false, credential: None, on_reject: None }))
+        Self(Arc::new(Shared { who, required: false, strict: false, credential: None, counts: None, on_reject: None }))
     }
 
     /// Refuses requests without a live session itself, before any handler. CORS preflights pass: they never carry
@@ -93,6 +95,28 @@ impl SessionValidationLayer {
     /// `Sec-WebSocket-Protocol`. `None` is "no credential". Not from the query string: URLs end up in logs.
     pub fn credential(self, find: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         self.with(|shared| shared.credential = Some(Arc::new(find)))
+    }
+
+    /// Which requests count as activity. Default: all. What a page does by itself, such as polling, should not keep a
+    /// session alive that nobody uses.
+    ///
+    /// ```
+    /// # use axum::{Router, extract::MatchedPath, routing::get};
+    /// # use axum_device_sessions::{Sessions, SessionValidationLayer};
+    /// # fn app(sessions: Sessions) -> Router {
+    /// # let (polling, pages) = (Router::new(), Router::new());
+    /// let layer = SessionValidationLayer::new(sessions);
+    /// // A router whose requests never count ..
+    /// polling.layer(layer.clone().counts_as_activity(|_| false))
+    ///     // .. and one where the client says which do.
+    ///     .merge(pages.layer(layer.counts_as_activity(|request| !request.headers.contains_key("x-background"))))
+    /// # }
+    /// ```
+    ///
+    /// The outermost layer of the same [`Sessions`] decides: it is the one that judges. A request that does not count is
+    /// checked like any other, and is refused once the session is idle.
+    pub fn counts_as_activity(self, counts: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.with(|shared| shared.counts = Some(Arc::new(counts)))
     }
 
     /// Replaces the answer to a refused request, for example by a redirect to a login page. Keep 503 a 503: the

@@ -99,24 +99,31 @@ impl Shared {
             };
             return (request, judging);
         }
-        if let Some(find) = &self.credential {
-            let (parts, body) = request.into_parts();
-            let token = find(&parts);
-            let presented = token
-                .as_deref()
-                .map_or(Presented::Nothing, |token| Presented::One(Credential { token, usage: TokenUse::Access }));
-            let judging = self.judge_presented(sessions, presented, &parts.extensions);
-            return (Request::from_parts(parts, body), judging);
+        if self.credential.is_none() && self.counts.is_none() {
+            let presented = credential::find(request.headers());
+            let judging = self.judge_presented(sessions, presented, true, request.extensions());
+            return (request, judging);
         }
-        let presented = credential::find(request.headers());
-        let judging = self.judge_presented(sessions, presented, request.extensions());
-        (request, judging)
+        let (parts, body) = request.into_parts();
+        let touch = self.counts.as_ref().is_none_or(|counts| counts(&parts));
+        let found;
+        let presented = match &self.credential {
+            Some(find) => {
+                found = find(&parts);
+                let one = |token| Presented::One(Credential { token, usage: TokenUse::Access });
+                found.as_deref().map_or(Presented::Nothing, one)
+            }
+            None => credential::find(&parts.headers),
+        };
+        let judging = self.judge_presented(sessions, presented, touch, &parts.extensions);
+        (Request::from_parts(parts, body), judging)
     }
 
     fn judge_presented(
         self: &Arc<Self>,
         sessions: &Sessions,
         presented: Presented<'_>,
+        touch: bool,
         extensions: &Extensions,
     ) -> Judging {
         let refused = |why| Verdict::Refused(Refused { why, named: None });
@@ -131,7 +138,7 @@ impl Shared {
             Presented::One(one) => one,
         };
         let by_cookie = usage == TokenUse::Cookie;
-        match sessions.validate(token, usage, self.strict, || peer(extensions)) {
+        match sessions.validate(token, usage, self.strict, touch, || peer(extensions)) {
             Validation::Done(verdict) => done(verdict, by_cookie),
             Validation::Read(pending) => Judging::Read { pending, by_cookie, began: None },
         }

@@ -12,6 +12,8 @@ mod sql;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod upkeep;
+mod walk;
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,8 +29,8 @@ use self::{
     transport::Address,
 };
 use super::{
-    Activity, ChangeFeed, Changes, EndOutcome, EndRequest, EndTarget, Loaded, NewSession, SessionStore, StoreFuture,
-    sealed,
+    Activity, ChangeFeed, Changes, EndOutcome, EndRequest, EndTarget, Expire, Expired, Loaded, NewSession, Purged,
+    Retention, SessionFilter, SessionStore, StoreFuture, Walked, sealed,
 };
 use crate::{
     clock::Clock,
@@ -168,6 +170,7 @@ impl PostgresStore {
             EndTarget::One { id, user } => self.end_one(&write, *id, user.as_ref(), request).await?,
             EndTarget::Others { user, keep } => self.end_many(&write, user, Some(*keep), Some(*keep), request).await?,
             EndTarget::All { user, caller } => self.end_many(&write, user, *caller, None, request).await?,
+            EndTarget::These { ids } => self.end_these(&write, ids, request).await?,
         };
         write.commit().await?;
         Ok(outcome)
@@ -223,6 +226,15 @@ impl PostgresStore {
                 &[(&doomed, Type::UUID_ARRAY), (&reason, Type::TEXT), (&request.by, Type::TEXT)],
             )
             .await?;
+        row::ended_ids(&ended).map(EndOutcome::Ended)
+    }
+
+    async fn end_these(&self, write: &Write, ids: &[SessionId], request: &EndRequest) -> Result<EndOutcome, Error> {
+        let ids: Vec<_> = ids.iter().map(SessionId::as_uuid).collect();
+        let reason = request.reason.as_str();
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&ids, Type::UUID_ARRAY), (&reason, Type::TEXT), (&request.by, Type::TEXT)];
+        let ended = write.query(&self.sql.end_in_order, &parameters).await?;
         row::ended_ids(&ended).map(EndOutcome::Ended)
     }
 
@@ -303,12 +315,32 @@ impl SessionStore for PostgresStore {
         Box::pin(async move { self.read(LISTING, &self.sql.list, &[(&user.as_str(), Type::TEXT)]).await })
     }
 
+    fn history<'a>(&'a self, user: &'a UserId, limit: usize) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&user.as_str(), Type::TEXT), (&limit, Type::INT8)];
+            self.read(LISTING, &self.sql.history, &parameters).await
+        })
+    }
+
+    fn walk<'a>(&'a self, filter: &'a SessionFilter, after: Option<SessionId>) -> StoreFuture<'a, Walked> {
+        Box::pin(walk::step(&self.lender, self.sql.schema(), filter, after))
+    }
+
     fn end(&self, request: EndRequest) -> StoreFuture<'_, EndOutcome> {
         Box::pin(async move { self.end_rows(&request).await })
     }
 
     fn record_activity(&self, batch: Vec<Activity>) -> StoreFuture<'_, Vec<SessionId>> {
         Box::pin(async move { self.write_activity(&batch).await })
+    }
+
+    fn expire(&self, request: Expire) -> StoreFuture<'_, Expired> {
+        Box::pin(upkeep::expire(&self.lender, &self.sql, request))
+    }
+
+    fn purge(&self, retention: Retention) -> StoreFuture<'_, Purged> {
+        Box::pin(upkeep::purge(&self.lender, &self.sql, retention))
     }
 
     fn changes(&self, clock: &Clock, max_staleness: Duration) -> Changes {

@@ -12,6 +12,9 @@ use crate::{
     session::{Device, DeviceType, Ended, FormFactor, Session, SessionId, UserId},
 };
 
+/// Sessions and how they ended.
+pub(super) type Ends = Vec<(SessionId, Ended)>;
+
 /// One row of `sql::COLUMNS`.
 pub(super) fn session(row: &Row) -> Result<Session, Error> {
     let text = |column| get::<Option<String>>(row, column);
@@ -65,7 +68,7 @@ pub(super) fn ended(row: &Row) -> Result<Option<Ended>, Error> {
     Ok(Some(Ended { at, reason, by: get(row, "ended_by")? }))
 }
 
-pub(super) fn ended_ids(rows: &[Row]) -> Result<Vec<(SessionId, Ended)>, Error> {
+pub(super) fn ended_ids(rows: &[Row]) -> Result<Ends, Error> {
     let missing = || Error::new(ErrorKind::Schema, "an ended session was returned without its end");
     rows.iter().map(|row| Ok((id(row)?, ended(row)?.ok_or_else(missing)?))).collect()
 }
@@ -74,10 +77,10 @@ pub(super) fn ids(rows: &[Row]) -> Result<Vec<SessionId>, Error> {
     rows.iter().map(id).collect()
 }
 
-fn id(row: &Row) -> Result<SessionId, Error> {
+pub(super) fn id(row: &Row) -> Result<SessionId, Error> {
     get::<Uuid>(row, "id").map(SessionId::from)
 }
 
-fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Error> {
+pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Error> {
     row.try_get(column).map_err(|cause| Error::because(ErrorKind::Schema, "reading a session's row", cause))
 }

@@ -10,6 +10,10 @@ const COLUMNS: &str = "id, user_id, \
     end_reason, ended_by, device_name, device_type, form_factor, os, os_version, browser, browser_version, model, \
     ip_address, location, country_code, metadata, clock_timestamp() AS read_at";
 
+/// What is told of an end: see `COLUMNS`.
+const END: &str =
+    "s.id, greatest(least(s.ended_at, '9999-01-01Z'), '0001-01-01Z') AS ended_at, s.end_reason, s.ended_by";
+
 #[derive(Debug)]
 pub(super) struct Sql {
     schema: String,
@@ -23,6 +27,16 @@ pub(super) struct Sql {
     pub(super) lock_live_rows: String,
     pub(super) end_these: String,
     pub(super) record_activity: String,
+    pub(super) history: String,
+    pub(super) end_in_order: String,
+    pub(super) upkeep_turn: String,
+    pub(super) upkeep_begin: String,
+    pub(super) upkeep_moved: String,
+    pub(super) expire_absolute: String,
+    pub(super) live_page: String,
+    pub(super) expire_idle: String,
+    pub(super) scrub: String,
+    pub(super) delete: String,
 }
 
 impl Sql {
@@ -77,6 +91,74 @@ impl Sql {
                     UPDATE {table} s SET last_activity_at = seen.at, ip_address = coalesce(seen.ip, s.ip_address) \
                     FROM held JOIN seen USING (id) WHERE s.id = held.id AND s.last_activity_at < seen.at \
                  ) SELECT id FROM live EXCEPT SELECT id FROM held"
+            ),
+            history: format!(
+                "(SELECT {COLUMNS} FROM {table} WHERE user_id = $1 AND ended_at IS NOT NULL \
+                 ORDER BY sessions.ended_at DESC LIMIT $2) \
+                 UNION ALL (SELECT {COLUMNS} FROM {table} WHERE user_id = $1 AND ended_at IS NULL)"
+            ),
+            // Locked in the order of ids like all that wait for locks of several rows, so none waits in a circle.
+            end_in_order: format!(
+                "WITH held AS ( \
+                    SELECT id FROM {table} WHERE id = ANY($1) AND ended_at IS NULL ORDER BY id FOR NO KEY UPDATE \
+                 ) UPDATE {table} s SET ended_at = clock_timestamp(), end_reason = $2, ended_by = $3 \
+                 FROM held WHERE s.id = held.id RETURNING {END}"
+            ),
+            upkeep_turn: format!(
+                "SELECT pg_try_advisory_xact_lock(hashtextextended('{schema} upkeep', 0)) AS ours, at_user, at_id, \
+                 at_id IS NOT NULL OR round_done <= statement_timestamp() - $1 * interval '1 second' AS due \
+                 FROM {schema}.upkeep"
+            ),
+            // Somebody has emptied the tables.
+            upkeep_begin: format!("INSERT INTO {schema}.upkeep DEFAULT VALUES ON CONFLICT DO NOTHING"),
+            upkeep_moved: format!(
+                "UPDATE {schema}.upkeep SET at_user = $1, at_id = $2, \
+                 round_done = CASE WHEN $2::uuid IS NULL THEN statement_timestamp() ELSE round_done END"
+            ),
+            // What runs out is ended as of the moment at which it ran out, by whichever limit came first. Rows that
+            // somebody holds come next time.
+            expire_absolute: format!(
+                "WITH due AS ( \
+                    SELECT id FROM {table} WHERE ended_at IS NULL AND expires_at <= statement_timestamp() \
+                    ORDER BY expires_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED \
+                 ), past AS ( \
+                    SELECT s.id, s.last_activity_at + $1 * interval '1 second' AS idle_at, \
+                           s.last_activity_at + ($1 + $2) * interval '1 second' < s.expires_at AS idle \
+                    FROM {table} s JOIN due USING (id) \
+                 ) UPDATE {table} s SET \
+                    ended_at = CASE WHEN past.idle THEN past.idle_at ELSE s.expires_at END, \
+                    end_reason = CASE WHEN past.idle THEN 'idle' ELSE 'absolute' END \
+                 FROM past WHERE s.id = past.id RETURNING {END}"
+            ),
+            live_page: format!(
+                "SELECT user_id, id, last_activity_at <= statement_timestamp() - ($1 + $2) * interval '1 second' AS due \
+                 FROM {table} WHERE ended_at IS NULL AND (user_id, id) > ($3, $4) ORDER BY user_id, id LIMIT $5"
+            ),
+            // Looked at again under the lock: it may have been seen since.
+            expire_idle: format!(
+                "WITH due AS ( \
+                    SELECT id FROM {table} WHERE id = ANY($3) AND ended_at IS NULL \
+                    AND last_activity_at <= statement_timestamp() - ($1 + $2) * interval '1 second' \
+                    FOR NO KEY UPDATE SKIP LOCKED \
+                 ) UPDATE {table} s SET ended_at = s.last_activity_at + $1 * interval '1 second', end_reason = 'idle' \
+                 FROM due WHERE s.id = due.id RETURNING {END}"
+            ),
+            scrub: format!(
+                "WITH due AS ( \
+                    SELECT id FROM {table} WHERE NOT scrubbed AND ended_at IS NOT NULL \
+                    AND ended_at < statement_timestamp() - $1 * interval '1 second' \
+                    AND ended_at >= statement_timestamp() - $2 * interval '1 second' \
+                    ORDER BY ended_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED \
+                 ) UPDATE {table} s SET ip_address = NULL, user_agent = NULL, location = NULL, country_code = NULL, \
+                    scrubbed = true \
+                 FROM due WHERE s.id = due.id RETURNING s.id"
+            ),
+            delete: format!(
+                "WITH due AS ( \
+                    SELECT id FROM {table} WHERE scrubbed = ANY ('{{false,true}}') AND ended_at IS NOT NULL \
+                    AND ended_at < statement_timestamp() - $1 * interval '1 second' \
+                    LIMIT $2 FOR UPDATE SKIP LOCKED \
+                 ) DELETE FROM {table} s USING due WHERE s.id = due.id RETURNING s.id"
             ),
         }
     }

@@ -1,12 +1,15 @@
 //! Each: parse, ask `Sessions`, answer.
 
-use axum::extract::{Path, rejection::PathRejection};
+use axum::extract::{
+    Path, Query,
+    rejection::{PathRejection, QueryRejection},
+};
 use axum_core::{
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::super::{
@@ -24,13 +27,17 @@ use crate::{
 
 /// The handle behind the layer, and the time that is left for its answer.
 pub(super) struct Handle {
-    sessions: Sessions,
-    deadline: Instant,
+    pub(super) sessions: Sessions,
+    pub(super) deadline: Instant,
 }
 
 impl Handle {
     async fn list(&self, current: &CurrentSession) -> Result<Vec<Session>, Error> {
         by(self.deadline, "listing sessions", self.sessions.list(current.user_id(), Some(current.id()))).await
+    }
+
+    async fn history(&self, current: &CurrentSession) -> Result<Vec<Session>, Error> {
+        by(self.deadline, "listing ended sessions", self.sessions.history(current.user_id())).await
     }
 
     async fn end(&self, target: EndTarget, reason: EndReason, caller: SessionId) -> Result<EndOutcome, Error> {
@@ -48,8 +55,34 @@ impl<S: Send + Sync> FromRequestParts<S> for Handle {
     }
 }
 
-pub(super) async fn list(current: CurrentSession, handle: Handle) -> Result<Response, Error> {
-    Ok(json(&handle.list(&current).await?))
+/// `?state=ended` asks for those that have ended.
+#[derive(Deserialize)]
+pub(super) struct Listed {
+    #[serde(default)]
+    state: State,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    #[default]
+    Active,
+    Ended,
+}
+
+pub(super) async fn list(
+    current: CurrentSession,
+    handle: Handle,
+    listed: Result<Query<Listed>, QueryRejection>,
+) -> Result<Response, Error> {
+    let Ok(Query(Listed { state })) = listed else {
+        return Ok(invalid_request("state is `active` or `ended`"));
+    };
+    let sessions = match state {
+        State::Active => handle.list(&current).await?,
+        State::Ended => handle.history(&current).await?,
+    };
+    Ok(json(&sessions))
 }
 
 pub(super) async fn current(current: CurrentSession) -> Response {
@@ -158,6 +191,10 @@ fn had_ended(ended: &Ended) -> Response {
 /// The same for an id that nobody has and for one that somebody else has.
 fn not_found() -> Response {
     Problem::new(StatusCode::NOT_FOUND, "session_not_found", "there is no such session").into_response()
+}
+
+pub(super) fn invalid_request(detail: &'static str) -> Response {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail).into_response()
 }
 
 /// Also for the answers that axum makes by itself (405).

@@ -4,6 +4,7 @@
 //! | route | answer | else |
 //! |---|---|---|
 //! | `GET /sessions` | 200, the user's devices, newest activity first | |
+//! | `GET /sessions?state=ended` | 200, those that have ended, the newest end first, with `endedAt` and `endReason` | 400 another state |
 //! | `GET /sessions/current` | 200, the session that asks | |
 //! | `DELETE /sessions/{id}` | 204, also if it had ended before | 404 unknown or another user's; 409 `current_session` |
 //! | `DELETE /sessions/others` | 200 `{"revoked": n}` | |
@@ -13,12 +14,16 @@
 //! All of them answer 401 without a live session and 503 while the database cannot be asked; errors are
 //! `application/problem+json` (RFC 9457) with a stable `code`; nothing may be cached.
 
+mod admin;
 mod handlers;
 
 use axum::{
     Router, middleware,
     routing::{delete, get, post},
 };
+use axum_core::extract::FromRequestParts;
+
+pub use self::admin::Administrator;
 
 /// The user's own sessions: list them, sign them out. Nest it: `.nest("/sessions", routes::sessions())`.
 pub fn sessions<S: Clone + Send + Sync + 'static>() -> Router<S> {
@@ -34,4 +39,60 @@ pub fn sessions<S: Clone + Send + Sync + 'static>() -> Router<S> {
 /// but is otherwise right, still signs its session out.
 pub fn auth<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new().route("/logout", post(handlers::logout)).layer(middleware::map_response(handlers::no_store))
+}
+
+/// The sessions of everybody, for administrators. Nest it somewhere: `.nest("/admin/sessions", routes::admin_routes::<Staff, _>())`.
+///
+/// There is no way to mount it without a guard: `G` is an extractor of yours that lets in administrators only, and says
+/// who they are.
+///
+/// ```
+/// # use axum::{Router, extract::FromRequestParts, http::{StatusCode, request::Parts}, response::{IntoResponse, Response}};
+/// # use axum_device_sessions::{Claims, Sessions, SessionValidationLayer, routes::{self, Administrator}};
+/// #[derive(serde::Deserialize)]
+/// struct Staff {
+///     sub: String,
+///     roles: Vec<String>,
+/// }
+///
+/// impl<S: Send + Sync> FromRequestParts<S> for Staff {
+///     type Rejection = Response;
+///
+///     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+///         let claims = Claims::<Staff>::from_request_parts(parts, state).await;
+///         let Claims(staff) = claims.map_err(IntoResponse::into_response)?;
+///         let is_admin = staff.roles.iter().any(|role| role == "session-admin");
+///         if is_admin { Ok(staff) } else { Err(StatusCode::FORBIDDEN.into_response()) }
+///     }
+/// }
+///
+/// impl Administrator for Staff {
+///     fn actor(&self) -> String {
+///         format!("staff: {}", self.sub)
+///     }
+/// }
+///
+/// # fn app(sessions: Sessions) -> Router {
+/// Router::new()
+///     .nest("/admin/sessions", routes::admin_routes::<Staff, _>())
+///     .layer(SessionValidationLayer::new(sessions))
+/// # }
+/// ```
+///
+/// | route | answer |
+/// |---|---|
+/// | `GET /?user=&deviceName=&deviceType=&network=&createdBefore=&after=` | 200 `{"sessions": [..], "next": id or null}`: live sessions, each with its `userId`; all of the parameters may be left out; `after` takes `next` for the next page |
+/// | `POST /end` `{"reason": "revoked_by_admin", "user": "ahmed"}` | 200 `{"ended": n, "more": false}`; repeat it while `more` |
+///
+/// The body of `POST /end` names the same conditions as the query, and `ids`; or else `"everyone": true`. With
+/// `"dryRun": true` it ends none and answers `{"matching": n}`. A body or a query that says nothing meaningful is 400.
+pub fn admin_routes<G, S>() -> Router<S>
+where
+    G: Administrator + FromRequestParts<S> + Send + 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    Router::new()
+        .route("/", get(admin::list::<G>))
+        .route("/end", post(admin::end::<G>))
+        .layer(middleware::map_response(handlers::no_store))
 }
