@@ -8,7 +8,10 @@ use crate::{
     policy::Lifetimes,
     sessions::{Issue, Issuing, OnIssue, Sessions},
     store::{Retention, SessionStore},
-    token::AccessTokens,
+    token::{
+        AccessTokens,
+        refresh::{self, RefreshTokens, ServerSecrets},
+    },
 };
 
 /// Sets up [`Sessions`]. Every setting has a default but [`access_tokens`](Self::access_tokens).
@@ -27,6 +30,10 @@ pub struct SessionsBuilder {
     outage_grace: Duration,
     history: Duration,
     scrub_after: Option<Duration>,
+    refresh_grace: Duration,
+    lost_response_window: Option<Duration>,
+    /// The one that makes, and then those that are accepted besides.
+    server_secrets: Vec<Vec<u8>>,
     on_issue: Option<OnIssue>,
     clock: Clock,
 }
@@ -44,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) max_cached_sessions: u64,
     pub(crate) outage_grace: Duration,
     pub(crate) retention: Retention,
+    pub(crate) refresh: refresh::Settings,
     /// How often the database is looked through for what has run out or is old.
     pub(crate) upkeep_interval: Duration,
 }
@@ -52,6 +60,7 @@ pub(crate) struct Settings {
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn SessionStore>,
     pub(crate) access_tokens: AccessTokens,
+    pub(crate) refresh_tokens: Option<RefreshTokens>,
     pub(crate) on_issue: Option<OnIssue>,
     pub(crate) clock: Clock,
 }
@@ -72,6 +81,9 @@ impl SessionsBuilder {
             outage_grace: Duration::ZERO,
             history: Duration::from_secs(30 * DAY),
             scrub_after: None,
+            refresh_grace: Duration::from_secs(10),
+            lost_response_window: None,
+            server_secrets: Vec::new(),
             on_issue: None,
             clock: Clock::default(),
         }
@@ -156,8 +168,36 @@ impl SessionsBuilder {
         Self { scrub_after: Some(scrub_after), ..self }
     }
 
-    /// Asked whenever a token is about to be issued (at sign-in): may this user have one, and with which claims? Roles
-    /// are as fresh as the token, and a disabled account gets none. Its claims are added to those of [`SignIn::claims`](crate::SignIn::claims)
+    /// For how long after a refresh its token may be presented again: it is answered with the same new tokens. Default:
+    /// 10 s, for tabs that refresh at once and answers that were lost. See the crate's `docs/refresh.md`.
+    ///
+    /// Zero, together with a [`lost_response_window`](Self::lost_response_window) of zero, is RFC 9700 to the letter (§4.14.2): a
+    /// refresh token is good for one use, and one lost answer, or two tabs, sign the user out.
+    pub fn refresh_grace(self, refresh_grace: Duration) -> Self {
+        Self { refresh_grace, ..self }
+    }
+
+    /// For how long after a refresh, if its answer never arrived, its token may still be presented: it gets new tokens, and
+    /// those of the lost answer are void. Default: the life of the session, so that no answer that was lost in a tunnel
+    /// signs anybody out; zero where the grace is zero. Zero with a grace above zero leaves just the grace.
+    pub fn lost_response_window(self, lost_response_window: Duration) -> Self {
+        Self { lost_response_window: Some(lost_response_window), ..self }
+    }
+
+    /// The root of what this crate signs besides access tokens: 32 random bytes or more, the same on every node, not in the
+    /// database. By default it is the HS256 secret; with asymmetric keys it must be given. (What is derived from it is
+    /// separated by HKDF labels, RFC 5869.)
+    ///
+    /// To change it, call this twice: the first one makes, the others are accepted as well; first add the new one behind the
+    /// old on every node, then swap them, then drop the old one when its last refresh token is `absolute_lifetime` old.
+    pub fn server_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
+        self.server_secrets.push(secret.as_ref().to_vec());
+        self
+    }
+
+    /// Asked whenever a token is about to be issued (at sign-in, and anew at each refresh): may this user have one, and with which claims? Roles
+    /// are as fresh as the token, and a disabled account gets none; where it is refused at a refresh, its session ends as
+    /// `account_disabled`. Its claims are added to those of [`SignIn::claims`](crate::SignIn::claims)
     /// and win over them. An `Err` counts as "could not find out": nothing is issued, the answer is 503.
     ///
     /// ```
@@ -226,12 +266,16 @@ impl SessionsBuilder {
             outage_grace,
             history,
             scrub_after,
+            refresh_grace,
+            lost_response_window,
+            server_secrets,
             on_issue,
             clock,
         } = self;
         let access_tokens = access_tokens.ok_or_else(|| {
             ConfigError::new("no keys: call `.access_tokens(AccessTokens::hs256(&secret)?)` before `build()`")
         })?;
+        let refresh_tokens = refresh_tokens(server_secrets, &access_tokens)?;
         let activity_interval = activity_interval.unwrap_or_else(|| Duration::from_secs(10).min(idle_timeout / 20));
         let scrub_after = scrub_after.unwrap_or_else(|| Duration::from_secs(14 * DAY).min(history));
         let load_timeout = load_timeout.unwrap_or_else(|| Duration::from_secs(2).min(max_staleness / 2));
@@ -275,6 +319,12 @@ impl SessionsBuilder {
                  that is gone cannot be scrubbed"
             )));
         }
+        // Zero is strict, and what is not set follows.
+        let lost_response_window = lost_response_window.or_else(|| refresh_grace.is_zero().then_some(Duration::ZERO));
+        let refresh = refresh::Settings { grace: refresh_grace, lost_response_window };
+        if let Some(why) = refresh.contradiction() {
+            return Err(ConfigError::new(why));
+        }
         if max_cached_sessions == 0 {
             return Err(ConfigError::new(
                 "max_cached_sessions is 0: every request would read the database; give it room",
@@ -290,11 +340,27 @@ impl SessionsBuilder {
             max_age,
             max_cached_sessions,
             outage_grace,
+            refresh,
             retention: Retention::new(scrub_after, history),
             upkeep_interval: (idle_timeout.min(absolute_lifetime) / 20).clamp(UPKEEP_AT_MOST, UPKEEP_AT_LEAST),
         };
-        Ok((settings, Parts { store, access_tokens, on_issue, clock }))
+        Ok((settings, Parts { store, access_tokens, refresh_tokens, on_issue, clock }))
     }
+}
+
+/// `None` where nobody is signed in.
+fn refresh_tokens(given: Vec<Vec<u8>>, tokens: &AccessTokens) -> Result<Option<RefreshTokens>, ConfigError> {
+    if !tokens.signs() {
+        return Ok(None);
+    }
+    let secrets = if given.is_empty() { tokens.secrets() } else { given };
+    if secrets.is_empty() {
+        return Err(ConfigError::new(
+            "no server secret: with asymmetric keys, call `.server_secret(..)` with 32 random bytes or more, the same on \
+             every node (refresh tokens are signed with it)",
+        ));
+    }
+    ServerSecrets::new(secrets).map(|secrets| Some(RefreshTokens::new(&secrets)))
 }
 
 impl fmt::Debug for SessionsBuilder {

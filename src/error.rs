@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, fmt};
 
+use crate::session::EndReason;
+
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Something that this crate could not do at run time. [`Error::kind`] says what to make of it; `source()` has the
@@ -12,6 +14,7 @@ pub struct Error {
     cause: Option<BoxError>,
     /// Worth doing once more at once: the answer to a COMMIT was lost, or somebody else's work was in the way.
     again: bool,
+    reason: Option<EndReason>,
 }
 
 /// What an [`Error`] means for the caller.
@@ -31,19 +34,25 @@ pub enum ErrorKind {
     CannotSign,
     /// The application's `on_issue` refused the user.
     Refused,
+    /// The session that was to be worked on has ended. Answer 401.
+    SessionEnded,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, doing: &'static str) -> Self {
-        Self { kind, doing, cause: None, again: false }
+        Self { kind, doing, cause: None, again: false, reason: None }
     }
 
     pub(crate) fn because(kind: ErrorKind, doing: &'static str, cause: impl Into<BoxError>) -> Self {
-        Self { kind, doing, cause: Some(cause.into()), again: false }
+        Self { kind, doing, cause: Some(cause.into()), again: false, reason: None }
     }
 
     pub(crate) fn unavailable(doing: &'static str, cause: impl Into<BoxError>) -> Self {
         Self::because(ErrorKind::Unavailable, doing, cause)
+    }
+
+    pub(crate) fn session_ended(doing: &'static str, reason: EndReason) -> Self {
+        Self { reason: Some(reason), ..Self::new(ErrorKind::SessionEnded, doing) }
     }
 
     #[cfg(feature = "postgres")]
@@ -58,6 +67,12 @@ impl Error {
     #[cfg(feature = "postgres")]
     pub(crate) fn of_kind(self, kind: ErrorKind) -> Self {
         Self { kind, ..self }
+    }
+
+    /// Why the session ended, with [`ErrorKind::SessionEnded`].
+    #[must_use]
+    pub const fn end_reason(&self) -> Option<&EndReason> {
+        self.reason.as_ref()
     }
 
     /// What to make of it.

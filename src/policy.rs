@@ -26,6 +26,8 @@ pub(crate) struct Lifetimes {
 pub(crate) struct Deadlines {
     idle: Tick,
     absolute: Tick,
+    /// How long ago the user had proved who they are when the row was read.
+    authenticated: (Tick, Duration),
 }
 
 impl Deadlines {
@@ -40,7 +42,21 @@ impl Deadlines {
         Self {
             idle: left(session.last_activity_at, lives.idle + lives.idle_allowance),
             absolute: left(session.absolute_expires_at, Duration::ZERO),
+            // The other way round: an age may not come out too small.
+            authenticated: (read_started, (database_now - session.authenticated_at).try_into().unwrap_or_default()),
         }
+    }
+
+    /// How long until the absolute end.
+    pub(crate) fn absolute_left(self, now: Tick) -> Duration {
+        self.absolute.since(now)
+    }
+
+    /// How long ago the user proved who they are.
+    #[expect(dead_code, reason = "for the extractor to come")]
+    pub(crate) fn authenticated_since(self, now: Tick) -> Duration {
+        let (read, age) = self.authenticated;
+        age.saturating_add(now.since(read))
     }
 }
 
@@ -70,7 +86,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::session::{Device, SessionId};
+    use crate::session::{Device, Generations, SessionId};
 
     const LIVES: Lifetimes = Lifetimes { idle: Duration::from_secs(1_000), idle_allowance: Duration::from_secs(20) };
 
@@ -88,7 +104,9 @@ mod tests {
             last_activity_at: seen,
             expires_at: absolute,
             absolute_expires_at: absolute,
+            authenticated_at: seen,
             is_current: false,
+            generations: Generations::FIRST,
             metadata: None,
             ended: None,
         }

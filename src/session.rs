@@ -127,8 +127,14 @@ pub struct Session {
     /// When it ends whatever happens. Set at sign-in, never moved.
     #[serde(skip)]
     pub absolute_expires_at: OffsetDateTime,
+    /// When the user last proved who they are: at sign-in, or since, by
+    /// [`Sessions::reauthenticated`](crate::Sessions::reauthenticated). Not serialised.
+    #[serde(skip)]
+    pub authenticated_at: OffsetDateTime,
     /// Whether it is the session that asks.
     pub is_current: bool,
+    #[serde(skip)]
+    pub(crate) generations: Generations,
     /// The application's own data, given at sign-in. Not serialised.
     #[serde(skip)]
     pub metadata: Option<serde_json::Value>,
@@ -154,11 +160,27 @@ impl Session {
             last_activity_at: now,
             expires_at: tomorrow,
             absolute_expires_at: tomorrow,
+            authenticated_at: now,
             is_current: true,
+            generations: Generations::FIRST,
             metadata: None,
             ended: None,
         }
     }
+}
+
+/// Which of a session's access tokens are still good: see `token/refresh/rule.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generations {
+    pub(crate) current: u64,
+    /// The current one is known to have arrived.
+    pub(crate) seen: bool,
+    pub(crate) at_floor: u64,
+    pub(crate) at_root: Option<u64>,
+}
+
+impl Generations {
+    pub(crate) const FIRST: Self = Self { current: 1, seen: false, at_floor: 1, at_root: None };
 }
 
 /// The end of a session: once there, it never changes.

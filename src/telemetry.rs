@@ -39,6 +39,9 @@ numbers! {
     counter lease_lost() = "device_sessions_leases_lost_total";
     /// This node ended a session, for this reason.
     counter_by ended(reason: &'static str) = "device_sessions_ended_total", reason;
+    /// A refresh was answered, for this reason: `refresh`, `again`, `lost_response`, `state_lost`, `stale`, `late_prev`,
+    /// `void`, `superseded`.
+    counter_by refreshed(reason: &'static str) = "device_sessions_refreshes_total", reason;
     /// So long after its end did this node learn of it.
     histogram end_seen(after: Duration) = "device_sessions_end_seen_seconds", after.as_secs_f64();
     /// So many rows of activity went out.

@@ -59,7 +59,7 @@ async fn the_answer_to_a_login() {
     assert_eq!(answer.header(&header::SET_COOKIE), None);
     let body = answer.json();
     let keys: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["access_token", "expires_in", "session", "token_type"]);
+    assert_eq!(keys, ["access_token", "expires_in", "refresh_token", "session", "token_type"]);
     assert_eq!(body["token_type"], "Bearer");
     let expires_in = body["expires_in"].as_u64().expect("whole seconds");
     assert!((855..=900).contains(&expires_in), "15 min less up to 5 %: {expires_in}");

@@ -21,17 +21,19 @@ const STORY_ACTIVITY_INTERVAL: Duration = Duration::from_millis(200);
 type Setting = fn(SessionsBuilder, Duration) -> SessionsBuilder;
 
 /// Spans of time, in milliseconds. Unset ones follow the crate's defaults.
-const SETTINGS: [(&str, Setting); 6] = [
+const SETTINGS: [(&str, Setting); 8] = [
     ("MAX_STALENESS_MS", SessionsBuilder::max_staleness),
     ("MAX_AGE_MS", SessionsBuilder::max_age),
     ("ACTIVITY_INTERVAL_MS", SessionsBuilder::activity_interval),
     ("IDLE_TIMEOUT_MS", SessionsBuilder::idle_timeout),
     ("ABSOLUTE_LIFETIME_MS", SessionsBuilder::absolute_lifetime),
     ("ACCESS_TOKEN_TTL_MS", SessionsBuilder::access_token_ttl),
+    ("REFRESH_GRACE_MS", SessionsBuilder::refresh_grace),
+    ("LOST_RESPONSE_WINDOW_MS", SessionsBuilder::lost_response_window),
 ];
 
 /// Settings of later versions: whoever sets one should know that nothing comes of it.
-const NOT_YET: [&str; 3] = ["REFRESH_GRACE_MS", "LOST_RESPONSE_WINDOW_MS", "MAX_SESSIONS"];
+const NOT_YET: [&str; 1] = ["MAX_SESSIONS"];
 
 /// Where the sessions are kept.
 #[derive(Debug)]

@@ -34,6 +34,8 @@ pub(crate) struct State {
     registry: Weak<Registry>,
     /// Wakes those who wait for the end: something changed.
     changed: Notify,
+    /// Held by the one refresh of this session that is under way here.
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 impl State {
@@ -92,6 +94,11 @@ impl State {
         &self.changed
     }
 
+    /// One refresh at a time, before a connection is taken.
+    pub(crate) const fn refreshing(&self) -> &tokio::sync::Mutex<()> {
+        &self.refreshing
+    }
+
     /// Stores what a flight found. The caller holds the lock of the flights and has made sure that it is not void.
     pub(super) fn store(&self, reading: &Arc<Reading>) -> Option<Arc<Reading>> {
         self.reading.swap(Some(Arc::clone(reading)))
@@ -144,6 +151,7 @@ impl Registry {
             flights: Mutex::default(),
             registry: Arc::downgrade(self),
             changed: Notify::new(),
+            refreshing: tokio::sync::Mutex::new(()),
         });
         shard.insert(id, Arc::downgrade(&state));
         drop(shard);

@@ -104,6 +104,13 @@ impl CurrentSession {
         }
     }
 
+    /// Whether the database was known to have heard that this generation of its tokens is in use.
+    pub(super) fn has_seen(&self, generation: u64) -> bool {
+        let generations = self.row().0.generations;
+        // The first one has no predecessor that could be presented again.
+        generation <= 1 || (generations.current == generation && generations.seen)
+    }
+
     pub(super) fn reading(&self) -> &Reading {
         &self.reading
     }

@@ -31,7 +31,7 @@ impl Sessions {
 }
 
 impl Inner {
-    async fn end(&self, request: EndRequest) -> Result<EndOutcome, Error> {
+    pub(super) async fn end(&self, request: EndRequest) -> Result<EndOutcome, Error> {
         let named = match &request.target {
             EndTarget::One { id, .. } => Some(*id),
             EndTarget::Others { keep, .. } => Some(*keep),

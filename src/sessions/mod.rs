@@ -2,10 +2,12 @@
 //! life. Nothing here knows HTTP.
 
 mod admin;
+mod confirm;
 mod current;
 mod end;
 mod health;
 mod list;
+mod refresh;
 mod sign_in;
 mod upkeep;
 mod validate;
@@ -18,6 +20,9 @@ use tokio::{
     time::Instant,
 };
 
+use self::confirm::InUseQueue;
+#[cfg(feature = "routes")]
+pub(crate) use self::refresh::TokenPair;
 pub use self::{
     admin::{Admin, SessionPage},
     current::CurrentSession,
@@ -35,7 +40,7 @@ use crate::{
     config::{Parts, SessionsBuilder, Settings},
     error::{ConfigError, Error},
     store::{ChangeFeed, Changes, SessionStore},
-    token::TokenKeys,
+    token::{TokenKeys, refresh::RefreshTokens},
 };
 
 /// Signs in, checks, lists and ends sessions. A cheap handle: clone it into your state.
@@ -55,6 +60,9 @@ pub(crate) struct Inner {
     clock: Clock,
     settings: Settings,
     on_issue: Option<OnIssue>,
+    /// `None` where nobody is signed in.
+    refresh_tokens: Option<RefreshTokens>,
+    in_use: Arc<InUseQueue>,
     /// Nobody else can change anything.
     alone: bool,
     /// Dropped or set, the tasks that follow the database end.
@@ -85,7 +93,7 @@ impl Sessions {
     }
 
     pub(crate) fn start(settings: Settings, parts: Parts) -> Result<Self, ConfigError> {
-        let Parts { store, access_tokens, on_issue, clock } = parts;
+        let Parts { store, access_tokens, refresh_tokens, on_issue, clock } = parts;
         let keys = access_tokens.seal()?;
         let changes = store.changes(&clock, settings.max_staleness);
         let alone = matches!(changes, Changes::OnlyHere);
@@ -123,10 +131,14 @@ impl Sessions {
             clock,
             settings,
             on_issue,
+            refresh_tokens,
+            in_use: Arc::default(),
             alone,
             stop,
         });
         tokio::spawn(until(inner.stop.subscribe(), upkeep::run(Arc::downgrade(&inner))));
+        let confirming = confirm::run(Arc::clone(&inner.in_use), Arc::downgrade(&inner));
+        tokio::spawn(until(inner.stop.subscribe(), confirming));
         if !alone {
             let stop = inner.stop.subscribe();
             tokio::spawn(until(stop, health::keep_in_contact(Arc::downgrade(&inner), max_staleness)));

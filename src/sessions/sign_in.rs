@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::{ANSWER_WITHIN, Sessions, by};
+use super::{ANSWER_WITHIN, Inner, Sessions, by};
 use crate::{
     clock::jittered,
     device,
@@ -14,7 +14,7 @@ use crate::{
     policy,
     session::{Session, SessionId, UserId},
     store::NewSession,
-    token::NewToken,
+    token::{NewToken, TokenUse},
 };
 
 /// What is known of somebody whose password (or passkey, or code) the application has just checked.
@@ -130,7 +130,7 @@ pub(crate) type OnIssue =
     Box<dyn Fn(Issuing) -> Pin<Box<dyn Future<Output = Result<Issue, BoxError>> + Send>> + Send + Sync>;
 
 /// Somebody is signed in. Return it from the login handler: it is the token response of RFC 6749 §5.1
-/// (`access_token`, `token_type`, `expires_in`) with the `session` beside it, not to be stored by any cache.
+/// (`access_token`, `token_type`, `expires_in`, `refresh_token`) with the `session` beside it, not to be stored by any cache.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct SignedIn {
@@ -140,6 +140,8 @@ pub struct SignedIn {
     pub access_token: String,
     /// How long the access token is valid.
     pub expires_in: Duration,
+    /// The refresh token: a credential, good for one use, for as long as the session lives.
+    pub refresh_token: String,
 }
 
 impl fmt::Debug for SignedIn {
@@ -148,8 +150,17 @@ impl fmt::Debug for SignedIn {
     }
 }
 
+/// What an access token is wanted for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) usage: TokenUse,
+    pub(super) generation: u64,
+    /// It never outlives its session.
+    pub(super) at_most: Duration,
+}
+
 impl Sessions {
-    /// Signs somebody in: adds the session's row and issues its access token. The application has checked who it is.
+    /// Signs somebody in: adds the session's row and issues its tokens. The application has checked who it is.
     ///
     /// # Errors
     ///
@@ -172,40 +183,32 @@ impl Sessions {
             return Err(Error::new(ErrorKind::InvalidInput, "a user id has 1 to 255 bytes and no NUL"));
         }
         let id = SessionId::new();
-        self.ask_to_issue(&user_id, id, &mut claims).await?;
-        let settings = &self.0.settings;
-        let expires_in = jittered(settings.access_token_ttl, 20).min(settings.absolute_lifetime);
+        self.0.ask_to_issue(&user_id, id, &mut claims).await?;
+        let absolute_lifetime = self.0.settings.absolute_lifetime;
         // Before the row: claims that cannot be signed leave nothing behind.
-        let access_token = self.0.keys.sign(&NewToken {
-            session_id: id,
-            user_id: &user_id,
-            issued_at: self.0.clock.wall(),
-            lifetime: expires_in,
-            custom: Some(&claims),
-        })?;
-        let new = NewSession {
-            id,
-            device: device::describe(user_agent.as_deref()),
-            user_id,
-            user_agent,
-            ip_address,
-            absolute_lifetime: settings.absolute_lifetime,
-            metadata,
-        };
+        let wanted = Wanted { usage: TokenUse::Access, generation: 1, at_most: absolute_lifetime };
+        let (access_token, expires_in) = self.0.make_token(id, &user_id, &claims, wanted)?;
+        let refresh_token = self.0.make_refresh_token(id, 1)?;
+        let device = device::describe(user_agent.as_deref());
+        let new =
+            NewSession { user_agent, ip_address, metadata, ..NewSession::new(id, user_id, device, absolute_lifetime) };
         let store = std::sync::Arc::clone(&self.0.store);
         let mut session = self.detached(SIGNING_IN, async move { store.create(new).await }).await?;
         session.is_current = true;
-        session.expires_at = policy::expires_at(&session, settings.lives);
-        Ok(SignedIn { session, access_token, expires_in })
+        session.expires_at = policy::expires_at(&session, self.0.settings.lives);
+        Ok(SignedIn { session, access_token, expires_in, refresh_token })
     }
+}
 
-    async fn ask_to_issue(
+impl Inner {
+    /// Puts the fresh claims over the given ones.
+    pub(super) async fn ask_to_issue(
         &self,
         user_id: &UserId,
         session_id: SessionId,
         claims: &mut Map<String, Value>,
     ) -> Result<(), Error> {
-        let Some(on_issue) = &self.0.on_issue else { return Ok(()) };
+        let Some(on_issue) = &self.on_issue else { return Ok(()) };
         let asked = on_issue(Issuing { user_id: user_id.clone(), session_id });
         let answer = asked
             .await
@@ -216,6 +219,21 @@ impl Sessions {
         let fresh = answer.0.ok_or_else(|| Error::new(ErrorKind::Refused, "on_issue refused the user"))?;
         claims.extend(fresh);
         Ok(())
+    }
+
+    /// An access token and how long it is valid.
+    pub(super) fn make_token(
+        &self,
+        session_id: SessionId,
+        user_id: &UserId,
+        claims: &Map<String, Value>,
+        Wanted { usage, generation, at_most }: Wanted,
+    ) -> Result<(String, Duration), Error> {
+        let lifetime = jittered(self.settings.access_token_ttl, 20).min(at_most);
+        let issued_at = self.clock.wall();
+        let custom = Some(claims);
+        let new = NewToken { usage, session_id, user_id, generation, issued_at, lifetime, custom };
+        Ok((self.keys.sign(&new)?, lifetime))
     }
 }
 

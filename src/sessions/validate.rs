@@ -3,7 +3,10 @@
 use std::{
     fmt,
     net::IpAddr,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,9 +18,9 @@ use crate::{
     clock::Tick,
     error::Error,
     policy,
-    session::{EndReason, SessionId, UserId},
+    session::{EndReason, Generations, SessionId, UserId},
     telemetry,
-    token::{TokenRefusal, TokenUse, VerifiedToken},
+    token::{TokenRefusal, TokenUse, VerifiedToken, refresh},
 };
 
 /// What is known of the request's credential. A refusal is an answer; only `Unavailable` means "could not find out".
@@ -53,7 +56,10 @@ pub(crate) enum Refusal {
 /// A token that verified, and the state of the session that it names.
 pub(crate) struct KnownToken {
     pub(crate) user_id: UserId,
-    usage: TokenUse,
+    pub(super) usage: TokenUse,
+    /// The refresh generation that it belongs to, if it has one.
+    pub(super) generation: Option<u64>,
+    used: AtomicBool,
     /// From here on it has expired, leeway included: worked out from `exp` when it was verified, so that a step of the
     /// wall clock neither revives it nor kills it.
     expires: Tick,
@@ -70,11 +76,18 @@ impl KnownToken {
         Self {
             user_id,
             usage: TokenUse::Access,
+            generation: None,
+            used: AtomicBool::new(false),
             expires: Tick::from_nanos(u64::MAX),
             claims: None,
             state,
             home: Weak::new(),
         }
+    }
+
+    /// `true` the first time.
+    pub(super) fn is_first_use(&self) -> bool {
+        !self.used.load(Ordering::Relaxed) && !self.used.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn named(&self) -> (SessionId, UserId) {
@@ -127,8 +140,11 @@ impl Sessions {
         let verdict = if strict { None } else { self.judge_cached(&token, now) };
         if let Some(verdict) = verdict {
             telemetry::hit();
-            if touch && matches!(verdict, Verdict::Live(_)) {
-                self.0.recorder.touch(token.state.seen(), now, ip_address);
+            if let Verdict::Live(current) = &verdict {
+                self.0.note_use(&token, current);
+                if touch {
+                    self.0.recorder.touch(token.state.seen(), now, ip_address);
+                }
             }
             return Validation::Done(verdict);
         }
@@ -157,11 +173,12 @@ impl Sessions {
 
     fn verify(&self, token: &str, usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Refused> {
         match self.0.keys.verify(token, usage, self.0.clock.wall()) {
-            Ok(VerifiedToken { session_id, user_id, expires_in, claims }) => {
+            Ok(VerifiedToken { session_id, user_id, generation, expires_in, claims, .. }) => {
                 let state = self.0.cache.state(session_id);
                 let expires = now.after(expires_in);
                 let home = Arc::downgrade(&self.0);
-                let known = Arc::new(KnownToken { user_id, usage, expires, claims, state, home });
+                let used = AtomicBool::new(false);
+                let known = Arc::new(KnownToken { user_id, usage, generation, used, expires, claims, state, home });
                 self.0.known_tokens.insert(token, Arc::clone(&known));
                 Ok(known)
             }
@@ -211,6 +228,11 @@ impl Sessions {
         if let Some(ended) = &session.ended {
             return Some(Verdict::Refused(ended_refusal(token, &ended.reason)));
         }
+        let Generations { at_floor, at_root, .. } = session.generations;
+        if token.generation.is_some_and(|generation| refresh::below_floor(at_floor, at_root, generation)) {
+            // The innocent refreshes and goes on; whoever was left behind is found by that.
+            return Some(Verdict::Refused(Refused { why: Refusal::TokenExpired, named: Some(token.named()) }));
+        }
         match policy::run_out(deadlines, token.state.seen().at(), now, self.0.settings.lives) {
             Some(EndReason::Idle) if now.since(reading.started) >= FRESH || self.0.idle_is_doubtful(now) => None,
             Some(reason) => Some(Verdict::Refused(ended_refusal(token, &reason))),
@@ -242,8 +264,11 @@ impl PendingRead {
             }
         };
         let now = sessions.tick();
-        let counts = match verdict {
-            Verdict::Live(_) => true,
+        let counts = match &verdict {
+            Verdict::Live(current) => {
+                sessions.0.note_use(&token, current);
+                true
+            }
             // Who is refused for our database's sake was active all the same, unless it was too late already.
             Verdict::Unavailable => !sessions.had_run_out(&token, now),
             Verdict::Anonymous | Verdict::Refused(_) => false,

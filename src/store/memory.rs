@@ -8,13 +8,14 @@ use std::{
 };
 
 use super::{
-    Activity, Changes, EndOutcome, EndRequest, EndTarget, Expire, Expired, Loaded, NewSession, Purged, Retention,
-    SessionFilter, SessionStore, StoreFuture, Walked, sealed,
+    Activity, Changes, Confirmed, Decided, EndOutcome, EndRequest, EndTarget, Expire, Expired, InUse, Loaded, Locked,
+    NewSession, Purged, Retention, Rotate, Rotated, Rotation, SessionFilter, SessionStore, StoreFuture, Walked, sealed,
 };
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind},
-    session::{EndReason, Ended, Session, SessionId, UserId},
+    session::{EndReason, Ended, Generations, Session, SessionId, UserId},
+    token::refresh::{self, Confirmation, State},
 };
 
 /// A store in this process's memory, with the same contract as `PostgresStore` but for durability and other nodes.
@@ -22,6 +23,8 @@ use crate::{
 pub struct MemoryStore {
     clock: Clock,
     rows: Mutex<HashMap<SessionId, Session>>,
+    /// Of the sessions whose tokens have been refreshed. Locked inside of `rows` only.
+    tokens: Mutex<HashMap<SessionId, State>>,
 }
 
 impl MemoryStore {
@@ -57,7 +60,9 @@ impl MemoryStore {
             last_activity_at: now,
             expires_at: absolute,
             absolute_expires_at: absolute,
+            authenticated_at: now,
             is_current: false,
+            generations: Generations::FIRST,
             metadata: new.metadata,
             ended: None,
         };
@@ -137,6 +142,50 @@ impl MemoryStore {
         }
     }
 
+    fn decide(&self, id: SessionId, rotate: Rotate) -> Rotation {
+        let now = self.clock.wall();
+        let mut rows = self.rows();
+        let Some(session) = rows.get_mut(&id) else { return Rotation::NotFound };
+        if let Some(ended) = &session.ended {
+            return Rotation::Ended(ended.clone());
+        }
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = tokens.get(&id).copied().unwrap_or_else(State::new);
+        let locked = Locked { session: session.clone(), tokens: state, now };
+        match rotate.0(&locked) {
+            Decided::Refuse(why) => Rotation::Refused(why),
+            Decided::End(reason) => {
+                let ended = Ended::new(now, reason, None);
+                session.ended = Some(ended.clone());
+                Rotation::EndedNow(ended)
+            }
+            Decided::Tokens { state, authenticated } => {
+                session.generations = state.generations();
+                if authenticated {
+                    session.authenticated_at = now;
+                }
+                tokens.insert(id, state);
+                Rotation::Tokens(Box::new(locked), state)
+            }
+        }
+    }
+
+    fn note_use(&self, used: &[InUse]) -> Confirmed {
+        let mut confirmed = Confirmed::default();
+        for used in used {
+            let generation = used.generation;
+            let noted = Rotate(Box::new(move |locked| match refresh::confirm(&locked.tokens, generation) {
+                Confirmation::Known => Decided::Tokens { state: locked.tokens, authenticated: false },
+                Confirmation::Seen(state) => Decided::Tokens { state, authenticated: false },
+                Confirmation::Reuse => Decided::End(EndReason::RefreshReuse),
+            }));
+            if let Rotation::EndedNow(ended) = self.decide(used.id, noted) {
+                confirmed.ended.push((used.id, ended));
+            }
+        }
+        confirmed
+    }
+
     /// All at once: there is nobody to be considerate of.
     fn end_what_ran_out(&self, request: Expire) -> Expired {
         let now = self.clock.wall();
@@ -163,6 +212,7 @@ impl MemoryStore {
         let before = rows.len();
         let older = |row: &Session, than| row.ended.as_ref().is_some_and(|ended| ended.at < now - than);
         rows.retain(|_, row| !older(row, retention.history));
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| rows.contains_key(id));
         let mut scrubbed = 0;
         for row in rows.values_mut().filter(|row| older(row, retention.scrub_after)) {
             if row.ip_address.take().is_some() {
@@ -229,6 +279,14 @@ impl SessionStore for MemoryStore {
     fn record_activity(&self, batch: Vec<Activity>) -> StoreFuture<'_, Vec<SessionId>> {
         self.move_forward(&batch);
         Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn rotate(&self, id: SessionId, rotate: Rotate) -> StoreFuture<'_, Rotated> {
+        Box::pin(ready(Ok(Rotated(self.decide(id, rotate)))))
+    }
+
+    fn confirm(&self, used: Vec<InUse>) -> StoreFuture<'_, Confirmed> {
+        Box::pin(ready(Ok(self.note_use(&used))))
     }
 
     fn expire(&self, request: Expire) -> StoreFuture<'_, Expired> {

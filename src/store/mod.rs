@@ -19,6 +19,7 @@ use crate::{
     clock::{Clock, Tick},
     error::Error,
     session::{Device, EndReason, Ended, Session, SessionId, UserId},
+    token::refresh::State,
 };
 
 /// What a store method returns. Boxed, so that [`SessionStore`] is object-safe and `Sessions` needs no type parameter;
@@ -61,6 +62,12 @@ pub trait SessionStore: Debug + Send + Sync + sealed::Sealed + 'static {
     /// Moves last activity forward, never back, on live rows only; never waits for a locked row. Returns the ids that
     /// are live but could not be written now.
     fn record_activity(&self, batch: Vec<Activity>) -> StoreFuture<'_, Vec<SessionId>>;
+
+    /// Decides under the lock of a session's row, which ending takes as well, what becomes of its tokens.
+    fn rotate(&self, id: SessionId, rotate: Rotate) -> StoreFuture<'_, Rotated>;
+
+    /// Notes that these generations of tokens are in use: never repeated needlessly, lost without harm.
+    fn confirm(&self, used: Vec<InUse>) -> StoreFuture<'_, Confirmed>;
 
     /// Ends a batch of the sessions that have run out, unless another node is at it.
     fn expire(&self, request: Expire) -> StoreFuture<'_, Expired>;
@@ -201,6 +208,87 @@ impl Activity {
     pub const fn new(id: SessionId, age: Duration, ip_address: Option<IpAddr>) -> Self {
         Self { id, age, ip_address }
     }
+}
+
+/// What becomes of a session's tokens, decided under the lock of its row. Opaque.
+pub struct Rotate(pub(crate) Box<dyn FnOnce(&Locked) -> Decided + Send>);
+
+impl Debug for Rotate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rotate").finish_non_exhaustive()
+    }
+}
+
+/// A live row, locked.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    pub(crate) session: Session,
+    pub(crate) tokens: State,
+    pub(crate) now: OffsetDateTime,
+}
+
+/// What is to be done with it.
+#[derive(Clone, Debug)]
+pub(crate) enum Decided {
+    /// Tokens of this generation may be handed out; `authenticated`: the user has proved anew who they are.
+    Tokens { state: State, authenticated: bool },
+    /// The session ends.
+    End(EndReason),
+    /// Nothing is written.
+    Refuse(Refusal),
+}
+
+/// Why nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Tokens from before a re-authentication or a failover.
+    Superseded,
+    /// The session has run out.
+    RanOut(EndReason),
+    /// It looks idle, and that is not certain.
+    Doubtful,
+}
+
+/// What a [`SessionStore::rotate`] did. Opaque.
+#[derive(Debug)]
+pub struct Rotated(pub(crate) Rotation);
+
+#[derive(Debug)]
+pub(crate) enum Rotation {
+    NotFound,
+    /// It had ended before.
+    Ended(Ended),
+    /// It has ended by this.
+    EndedNow(Ended),
+    /// Done; the row as it was just before, and its tokens now.
+    Tokens(Box<Locked>, State),
+    Refused(Refusal),
+}
+
+/// A generation of tokens that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InUse {
+    /// Of which session.
+    pub id: SessionId,
+    /// Which generation.
+    pub generation: u64,
+}
+
+impl InUse {
+    /// This generation of this session.
+    #[must_use]
+    pub const fn new(id: SessionId, generation: u64) -> Self {
+        Self { id, generation }
+    }
+}
+
+/// What a [`SessionStore::confirm`] did.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Confirmed {
+    /// Sessions that it ended as `refresh_reuse`: the generation in use had been given up.
+    pub ended: Vec<(SessionId, Ended)>,
 }
 
 /// A step of a walk over live rows.

@@ -114,6 +114,16 @@ impl AccessTokens {
         self
     }
 
+    /// The HS256 secrets, the signing one first: where no other server secret is given, they are its root as well.
+    pub(crate) fn secrets(&self) -> Vec<Vec<u8>> {
+        self.accepted.iter().filter_map(VerifyingKey::secret).map(<[u8]>::to_vec).collect()
+    }
+
+    /// Whether it makes tokens.
+    pub(crate) const fn signs(&self) -> bool {
+        self.signing.is_some()
+    }
+
     /// Checks everything that can be checked before a request comes, the cryptography included.
     pub(crate) fn seal(self) -> Result<TokenKeys, ConfigError> {
         if self.issuer.is_empty() || self.audience.is_empty() {
@@ -197,7 +207,15 @@ impl TokenKeys {
         if self.can_sign() {
             let (session_id, user_id, now) = (SessionId::new(), UserId::from("self-test"), OffsetDateTime::now_utc());
             let lifetime = Duration::from_secs(60);
-            let new = NewToken { session_id, user_id: &user_id, issued_at: now, lifetime, custom: None };
+            let new = NewToken {
+                usage: TokenUse::Access,
+                session_id,
+                user_id: &user_id,
+                generation: 1,
+                issued_at: now,
+                lifetime,
+                custom: None,
+            };
             let token = self.sign(&new).map_err(|_| "cannot sign with this key")?;
             match self.verify(&token, TokenUse::Access, now) {
                 Ok(verified) if verified.session_id == session_id => {}

@@ -66,6 +66,7 @@ pub(super) struct Claims<'a> {
     pub(super) issued_at: OffsetDateTime,
     pub(super) not_before: Option<OffsetDateTime>,
     pub(super) session_id: SessionId,
+    pub(super) generation: Option<u64>,
     /// Whether there is anything beyond [`RESERVED`].
     pub(super) has_custom: bool,
 }
@@ -100,6 +101,7 @@ impl<'a> Claims<'a> {
             issued_at: claim!(members, "iat", seconds)?,
             not_before: if members.get("nbf").is_some() { Some(claim!(members, "nbf", seconds)?) } else { None },
             session_id: claim!(members, "session_id", session_id)?,
+            generation: if members.get("gen").is_some() { Some(claim!(members, "gen", generation)?) } else { None },
             has_custom,
         })
     }
@@ -127,6 +129,10 @@ fn user_id(raw: &RawValue) -> Option<UserId> {
 fn seconds(raw: &RawValue) -> Option<OffsetDateTime> {
     let seconds: u64 = serde_json::from_str(raw.get()).ok()?;
     OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()
+}
+
+fn generation(raw: &RawValue) -> Option<u64> {
+    serde_json::from_str(raw.get()).ok()
 }
 
 fn session_id(raw: &RawValue) -> Option<SessionId> {

@@ -133,6 +133,11 @@ impl SigningKey {
 }
 
 impl VerifyingKey {
+    /// The secret of HS256.
+    pub(super) fn secret(&self) -> Option<&[u8]> {
+        if self.algorithm == Algorithm::HS256 { self.decoding.try_get_as_bytes().ok() } else { None }
+    }
+
     /// HS256. The secret also signs, so whoever checks tokens with it can make them: for a service that should not, take
     /// one of the others.
     ///

@@ -8,6 +8,7 @@ mod access;
 mod claims;
 mod keys;
 mod pem;
+pub(crate) mod refresh;
 mod sign;
 #[cfg(test)]
 mod tests;

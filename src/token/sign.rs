@@ -25,27 +25,34 @@ const DOING: &str = "signing an access token";
 /// What a token is to say.
 #[derive(Debug)]
 pub(crate) struct NewToken<'a> {
+    pub(crate) usage: TokenUse,
     pub(crate) session_id: SessionId,
     pub(crate) user_id: &'a UserId,
+    /// The refresh generation that it belongs to.
+    pub(crate) generation: u64,
     pub(crate) issued_at: OffsetDateTime,
     /// Tokens count whole seconds: the end is rounded up, so it lives at least this long and at least a second.
     pub(crate) lifetime: Duration,
     pub(crate) custom: Option<&'a Map<String, Value>>,
 }
 
-/// A signing key ready for use. The header is the same for all its tokens, so it is encoded once.
+/// A signing key ready for use. The header is the same for all its tokens of one use, so it is encoded once.
 pub(super) struct Signer {
     encoding: EncodingKey,
     algorithm: Algorithm,
-    header: String,
+    access_header: String,
+    cookie_header: String,
 }
 
 impl Signer {
     pub(super) fn new(key: SigningKey) -> Self {
         let algorithm = key.verifying.algorithm;
-        let header =
-            serde_json::json!({ "typ": TokenUse::Access.media_type(), "alg": algorithm, "kid": key.verifying.kid });
-        Self { encoding: key.encoding, algorithm, header: URL_SAFE_NO_PAD.encode(header.to_string()) }
+        let header = |usage: TokenUse| {
+            let header = serde_json::json!({ "typ": usage.media_type(), "alg": algorithm, "kid": key.verifying.kid });
+            URL_SAFE_NO_PAD.encode(header.to_string())
+        };
+        let (access_header, cookie_header) = (header(TokenUse::Access), header(TokenUse::Cookie));
+        Self { encoding: key.encoding, algorithm, access_header, cookie_header }
     }
 }
 
@@ -64,12 +71,14 @@ struct Payload<'a> {
     iat: i64,
     jti: Uuid,
     session_id: SessionId,
+    #[serde(rename = "gen")]
+    generation: u64,
     #[serde(flatten)]
     custom: Option<&'a Map<String, Value>>,
 }
 
 impl TokenKeys {
-    /// A signed access token (`typ: at+jwt`).
+    /// A signed access token (`typ: at+jwt`), or one for the session cookie (`session+jwt`).
     ///
     /// `CannotSign` without a signing key; `InvalidClaims` for custom claims of a reserved name or too large ones, an
     /// unusable user id, a time that cannot be written. What it returns, [`TokenKeys::verify`] accepts.
@@ -91,13 +100,18 @@ impl TokenKeys {
             iat: new.issued_at.unix_timestamp(),
             jti: Uuid::now_v7(),
             session_id: new.session_id,
+            generation: new.generation,
             custom: new.custom,
         })
         .map_err(|cause| Error::because(ErrorKind::InvalidClaims, DOING, cause))?;
         // By the same reader, so that no token goes out that every node would refuse.
         Claims::read(&payload).map_err(|why| Error::because(ErrorKind::InvalidClaims, DOING, why))?;
 
-        let message = format!("{}.{}", signer.header, URL_SAFE_NO_PAD.encode(&payload));
+        let header = match new.usage {
+            TokenUse::Access => &signer.access_header,
+            TokenUse::Cookie => &signer.cookie_header,
+        };
+        let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(&payload));
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &signer.encoding, signer.algorithm)
             .map_err(|cause| Error::because(ErrorKind::CannotSign, DOING, cause))?;
         let token = format!("{message}.{signature}");

@@ -54,6 +54,10 @@ impl TokenUse {
 pub(crate) struct VerifiedToken {
     pub(crate) session_id: SessionId,
     pub(crate) user_id: UserId,
+    /// The refresh generation that it belongs to; `None` where another issuer's tokens have none.
+    pub(crate) generation: Option<u64>,
+    /// How long before the given `now` it was issued.
+    pub(crate) age: Duration,
     /// How long from the given `now` it stays good: until `exp` plus the leeway. Never zero.
     pub(crate) expires_in: Duration,
     /// The whole payload as JSON, kept only if it has claims beyond the registered ones.
@@ -147,7 +151,7 @@ impl TokenKeys {
         if claims.expires_at <= claims.issued_at {
             return Err("expires before it is issued".into());
         }
-        let Claims { session_id, user_id, issued_at, expires_at, has_custom, .. } = claims;
+        let Claims { session_id, user_id, generation, issued_at, expires_at, has_custom, .. } = claims;
         // RFC 7519 §4.1.4: not accepted "on or after" that time; here, that time and the leeway.
         let left = expires_at - now + self.leeway;
         // A token that is right in all but the time says nothing against its session, and the clock that is wrong may be
@@ -158,6 +162,8 @@ impl TokenKeys {
         Ok(VerifiedToken {
             session_id,
             user_id,
+            generation,
+            age: (now - issued_at).try_into().unwrap_or_default(),
             expires_in: left.unsigned_abs(),
             claims: has_custom.then(|| payload.into()),
         })

@@ -44,17 +44,21 @@ impl SessionRejection {
 
     /// `None` for a live session.
     pub(super) fn of(verdict: &Verdict) -> Option<Self> {
-        Some(Self::new(match verdict {
+        Some(match verdict {
             Verdict::Live(_) => return None,
-            Verdict::Anonymous => Cause::MissingToken,
-            Verdict::Unavailable => Cause::Unavailable,
-            Verdict::Refused(refused) => match &refused.why {
-                Refusal::InvalidToken => Cause::InvalidToken,
-                Refusal::TokenExpired => Cause::TokenExpired,
-                Refusal::SessionEnded(reason) => Cause::SessionEnded(reason.clone()),
-                Refusal::TwoCredentials => Cause::TwoCredentials,
-            },
-        }))
+            Verdict::Anonymous => Self::new(Cause::MissingToken),
+            Verdict::Unavailable => Self::new(Cause::Unavailable),
+            Verdict::Refused(refused) => Self::refusing(&refused.why),
+        })
+    }
+
+    pub(super) fn refusing(why: &Refusal) -> Self {
+        Self::new(match why {
+            Refusal::InvalidToken => Cause::InvalidToken,
+            Refusal::TokenExpired => Cause::TokenExpired,
+            Refusal::SessionEnded(reason) => Cause::SessionEnded(reason.clone()),
+            Refusal::TwoCredentials => Cause::TwoCredentials,
+        })
     }
 
     /// The application's answer in place of ours. A mistake in the setup stays visible.
@@ -204,6 +208,10 @@ impl IntoResponse for Error {
             ErrorKind::Unavailable => {
                 tracing::warn!(error = &self as &dyn std::error::Error, "answered with 503");
                 return SessionRejection::new(Cause::Unavailable).into_response();
+            }
+            ErrorKind::SessionEnded => {
+                let cause = self.end_reason().map_or(Cause::InvalidToken, |reason| Cause::SessionEnded(reason.clone()));
+                return SessionRejection::new(cause).into_response();
             }
             ErrorKind::Refused => (StatusCode::FORBIDDEN, "account_disabled", "this account may not sign in"),
             ErrorKind::InvalidInput => (StatusCode::BAD_REQUEST, "invalid_request", "the user name cannot be used"),

@@ -9,6 +9,8 @@ use axum_core::{
 use http::{HeaderValue, header};
 use serde::Serialize;
 
+#[cfg(feature = "routes")]
+use crate::sessions::TokenPair;
 use crate::{session::Session, sessions::SignedIn};
 
 #[derive(Serialize)]
@@ -17,7 +19,9 @@ struct TokenResponse<'a> {
     token_type: &'static str,
     /// Whole seconds, rounded down: a client that trusts it is never late.
     expires_in: u64,
-    session: &'a Session,
+    refresh_token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a Session>,
 }
 
 impl IntoResponse for SignedIn {
@@ -26,9 +30,24 @@ impl IntoResponse for SignedIn {
             access_token: &self.access_token,
             token_type: "Bearer",
             expires_in: self.expires_in.as_secs(),
-            session: &self.session,
+            refresh_token: &self.refresh_token,
+            session: Some(&self.session),
         };
         (self.clone(), json(&body)).into_response()
+    }
+}
+
+/// The answer to a refresh.
+#[cfg(feature = "routes")]
+impl IntoResponse for TokenPair {
+    fn into_response(self) -> Response {
+        json(&TokenResponse {
+            access_token: &self.access_token,
+            token_type: "Bearer",
+            expires_in: self.expires_in.as_secs(),
+            refresh_token: &self.refresh_token,
+            session: None,
+        })
     }
 }
 

@@ -11,6 +11,7 @@ mod row;
 mod sql;
 #[cfg(feature = "tls")]
 mod tls;
+mod tokens;
 mod transport;
 mod upkeep;
 mod walk;
@@ -29,8 +30,8 @@ use self::{
     transport::Address,
 };
 use super::{
-    Activity, ChangeFeed, Changes, EndOutcome, EndRequest, EndTarget, Expire, Expired, Loaded, NewSession, Purged,
-    Retention, SessionFilter, SessionStore, StoreFuture, Walked, sealed,
+    Activity, ChangeFeed, Changes, Confirmed, EndOutcome, EndRequest, EndTarget, Expire, Expired, InUse, Loaded,
+    NewSession, Purged, Retention, Rotate, Rotated, SessionFilter, SessionStore, StoreFuture, Walked, sealed,
 };
 use crate::{
     clock::Clock,
@@ -333,6 +334,14 @@ impl SessionStore for PostgresStore {
 
     fn record_activity(&self, batch: Vec<Activity>) -> StoreFuture<'_, Vec<SessionId>> {
         Box::pin(async move { self.write_activity(&batch).await })
+    }
+
+    fn rotate(&self, id: SessionId, rotate: Rotate) -> StoreFuture<'_, Rotated> {
+        Box::pin(async move { tokens::rotate(&self.lender, &self.sql, id, rotate).await.map(Rotated) })
+    }
+
+    fn confirm(&self, used: Vec<InUse>) -> StoreFuture<'_, Confirmed> {
+        Box::pin(async move { tokens::confirm(&self.lender, &self.sql, &used).await })
     }
 
     fn expire(&self, request: Expire) -> StoreFuture<'_, Expired> {

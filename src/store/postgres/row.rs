@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::super::Loaded;
 use crate::{
     error::{Error, ErrorKind},
-    session::{Device, DeviceType, Ended, FormFactor, Session, SessionId, UserId},
+    session::{Device, DeviceType, Ended, FormFactor, Generations, Session, SessionId, UserId},
+    token::refresh::{DbTime, Rotation, State},
 };
 
 /// Sessions and how they ended.
@@ -39,10 +40,46 @@ pub(super) fn session(row: &Row) -> Result<Session, Error> {
         last_activity_at: get(row, "last_activity_at")?,
         expires_at,
         absolute_expires_at: expires_at,
+        authenticated_at: get(row, "authenticated_at")?,
         is_current: false,
+        generations: Generations {
+            current: generation(row, "generation")?,
+            seen: get(row, "seen")?,
+            at_floor: generation(row, "at_floor")?,
+            at_root: get::<Option<i64>>(row, "at_root")?.map(i64::unsigned_abs),
+        },
         metadata: get(row, "metadata")?,
         ended: ended(row)?,
     })
+}
+
+/// What `sql::TOKENS` reads besides.
+pub(super) fn tokens(row: &Row) -> Result<State, Error> {
+    let time = |column| Ok(get::<Option<OffsetDateTime>>(row, column)?.map(DbTime::from));
+    let rotation = match (get::<Option<i64>>(row, "root")?, time("consumed_at")?, time("handed_at")?) {
+        (Some(root), Some(consumed_at), Some(handed_at)) => {
+            Some(Rotation { root: root.unsigned_abs(), consumed_at, handed_at, seen: get(row, "seen")? })
+        }
+        _ => None,
+    };
+    Ok(State {
+        current: generation(row, "generation")?,
+        rotation,
+        at_floor: generation(row, "at_floor")?,
+        at_root: get::<Option<i64>>(row, "at_root")?.map(i64::unsigned_abs),
+        broken_at: time("broken_at")?,
+        ended: ended(row)?.is_some(),
+    })
+}
+
+/// The database's own times, so they are within range.
+pub(super) fn from_db_time(DbTime(micros): DbTime) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// Counted up from one.
+fn generation(row: &Row, column: &str) -> Result<u64, Error> {
+    get::<i64>(row, column).map(i64::unsigned_abs)
 }
 
 /// Rows of `sql::COLUMNS`; no rows were read at no particular time.

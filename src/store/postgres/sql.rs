@@ -8,7 +8,12 @@ const COLUMNS: &str = "id, user_id, \
     greatest(least(expires_at, '9999-01-01Z'), '0001-01-01Z') AS expires_at, \
     CASE WHEN ended_at IS NOT NULL THEN greatest(least(ended_at, '9999-01-01Z'), '0001-01-01Z') END AS ended_at, \
     end_reason, ended_by, device_name, device_type, form_factor, os, os_version, browser, browser_version, model, \
-    ip_address, location, country_code, metadata, clock_timestamp() AS read_at";
+    ip_address, location, country_code, metadata, generation, seen, at_floor, at_root, \
+    greatest(least(authenticated_at, '9999-01-01Z'), '0001-01-01Z') AS authenticated_at, \
+    clock_timestamp() AS read_at";
+
+/// What `row::tokens` reads besides.
+const TOKENS: &str = "root, consumed_at, handed_at, broken_at";
 
 /// What is told of an end: see `COLUMNS`.
 const END: &str =
@@ -37,6 +42,9 @@ pub(super) struct Sql {
     pub(super) expire_idle: String,
     pub(super) scrub: String,
     pub(super) delete: String,
+    pub(super) lock: String,
+    pub(super) locked: String,
+    pub(super) write_tokens: String,
 }
 
 impl Sql {
@@ -152,6 +160,15 @@ impl Sql {
                  ) UPDATE {table} s SET ip_address = NULL, user_agent = NULL, location = NULL, country_code = NULL, \
                     scrubbed = true \
                  FROM due WHERE s.id = due.id RETURNING s.id"
+            ),
+            // The lock first and the row after it: a row read while waiting would be of before.
+            lock: format!("SELECT FROM {table} WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"),
+            locked: format!("SELECT {COLUMNS}, {TOKENS} FROM {table} WHERE id = ANY($1)"),
+            write_tokens: format!(
+                "UPDATE {table} SET generation = $2, root = $3, consumed_at = $4, handed_at = $5, seen = $6, \
+                 at_floor = $7, at_root = $8, broken_at = $9, \
+                 authenticated_at = CASE WHEN $10 THEN clock_timestamp() ELSE authenticated_at END \
+                 WHERE id = $1 AND ended_at IS NULL"
             ),
             delete: format!(
                 "WITH due AS ( \

@@ -59,7 +59,15 @@ pub(super) fn now() -> OffsetDateTime {
 
 pub(super) fn new_token<'a>(user_id: &'a UserId, issued_at: OffsetDateTime) -> NewToken<'a> {
     let session_id: SessionId = SESSION.parse().unwrap();
-    NewToken { session_id, user_id, issued_at, lifetime: Duration::from_secs(900), custom: None }
+    NewToken {
+        usage: TokenUse::Access,
+        session_id,
+        user_id,
+        generation: 1,
+        issued_at,
+        lifetime: Duration::from_secs(900),
+        custom: None,
+    }
 }
 
 pub(super) fn sign(keys: &TokenKeys) -> String {

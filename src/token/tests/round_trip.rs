@@ -63,7 +63,7 @@ fn the_claims_are_the_documented_ones() {
     let claims = part(&token, 1);
     let mut names: Vec<&String> = claims.as_object().unwrap().keys().collect();
     names.sort();
-    assert_eq!(names, ["aud", "exp", "iat", "iss", "jti", "session_id", "sub"]);
+    assert_eq!(names, ["aud", "exp", "gen", "iat", "iss", "jti", "session_id", "sub"]);
     assert_eq!((&claims["iss"], &claims["aud"], &claims["sub"]), (&json!("login"), &json!("shop"), &json!("lena")));
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 900);
 

@@ -20,8 +20,8 @@ use super::super::{
 };
 use crate::{
     error::Error,
-    session::{EndReason, Ended, Session, SessionId, UserId},
-    sessions::{CurrentSession, Refusal, Refused, Sessions, Verdict, by},
+    session::{EndReason, Ended, Session, SessionId},
+    sessions::{CurrentSession, Sessions, by},
     store::{EndOutcome, EndTarget},
 };
 
@@ -40,7 +40,12 @@ impl Handle {
         by(self.deadline, "listing ended sessions", self.sessions.history(current.user_id())).await
     }
 
-    async fn end(&self, target: EndTarget, reason: EndReason, caller: SessionId) -> Result<EndOutcome, Error> {
+    pub(super) async fn end(
+        &self,
+        target: EndTarget,
+        reason: EndReason,
+        caller: SessionId,
+    ) -> Result<EndOutcome, Error> {
         by(self.deadline, "ending sessions", self.sessions.end(target, reason, Some(caller.to_string()))).await
     }
 }
@@ -123,42 +128,8 @@ pub(super) async fn end_all(
     Ok(if answer.status().is_success() { (clear, answer).into_response() } else { answer })
 }
 
-/// Takes a live access token, or an expired one with a good signature.
-pub(super) async fn logout(
-    Token(session, user): Token,
-    handle: Handle,
-    ClearCookie(clear): ClearCookie,
-) -> Result<Response, Error> {
-    let target = EndTarget::One { id: session, user: Some(user) };
-    Ok(match handle.end(target, EndReason::Logout, session).await? {
-        EndOutcome::Ended(_) => (clear, StatusCode::NO_CONTENT).into_response(),
-        EndOutcome::AlreadyEnded(ended) => had_ended(&ended),
-        EndOutcome::NotFound | EndOutcome::CallerEnded(_) => SessionRejection::new(Cause::InvalidToken).into_response(),
-    })
-}
-
-/// The session that a validly signed token names, live or with an expired token.
-pub(super) struct Token(SessionId, UserId);
-
-impl<S: Send + Sync> FromRequestParts<S> for Token {
-    type Rejection = SessionRejection;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        let judgement = Judgement::from_parts(parts)?;
-        if let Verdict::Refused(Refused { why: Refusal::TokenExpired, named: Some((session, user)) }) =
-            &judgement.verdict
-        {
-            return Ok(Self(*session, user.clone()));
-        }
-        match judgement.required() {
-            Ok(current) => Ok(Self(current.id(), current.user_id().clone())),
-            Err(rejection) => Err(judgement.answer(rejection, parts)),
-        }
-    }
-}
-
 /// Takes the session cookie back, with the attributes that it was set with, where the request carried one.
-pub(super) struct ClearCookie(Option<[(header::HeaderName, String); 1]>);
+pub(super) struct ClearCookie(pub(super) Option<[(header::HeaderName, String); 1]>);
 
 impl<S: Send + Sync> FromRequestParts<S> for ClearCookie {
     type Rejection = std::convert::Infallible;
@@ -184,7 +155,7 @@ fn revoked(outcome: EndOutcome) -> Response {
     }
 }
 
-fn had_ended(ended: &Ended) -> Response {
+pub(super) fn had_ended(ended: &Ended) -> Response {
     SessionRejection::new(Cause::SessionEnded(ended.reason.clone())).into_response()
 }
 

@@ -9,21 +9,28 @@
 //! | `DELETE /sessions/{id}` | 204, also if it had ended before | 404 unknown or another user's; 409 `current_session` |
 //! | `DELETE /sessions/others` | 200 `{"revoked": n}` | |
 //! | `DELETE /sessions` | 200 `{"revoked": n}`, this one too | |
-//! | `POST /auth/logout` | 204; takes a live access token, or one that has expired but is right otherwise | 401 without one; 401 `session_ended` if it had ended |
+//! | `POST /auth/refresh` `{"refresh_token": ".."}` | 200, the token response of RFC 6749 §5.1 | 401 `invalid_token`; 401 `session_ended` |
+//! | `POST /auth/logout` | 204; takes a live access token, one that has expired but is right otherwise, or `{"refresh_token": ".."}` | 401 without one; 401 `session_ended` if it had ended |
 //!
 //! All of them answer 401 without a live session and 503 while the database cannot be asked; errors are
 //! `application/problem+json` (RFC 9457) with a stable `code`; nothing may be cached.
 
 mod admin;
+mod auth;
 mod handlers;
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
     routing::{delete, get, post},
 };
 use axum_core::extract::FromRequestParts;
 
 pub use self::admin::Administrator;
+
+/// The body of refresh and logout: a token of a hundred characters, and room.
+const BODY: usize = 4 * 1024;
 
 /// The user's own sessions: list them, sign them out. Nest it: `.nest("/sessions", routes::sessions())`.
 pub fn sessions<S: Clone + Send + Sync + 'static>() -> Router<S> {
@@ -35,10 +42,14 @@ pub fn sessions<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .layer(middleware::map_response(handlers::no_store))
 }
 
-/// Logout. Nest it: `.nest("/auth", routes::auth())`. It judges its own credential: an access token that has expired,
-/// but is otherwise right, still signs its session out.
+/// Refresh and logout. Nest it: `.nest("/auth", routes::auth())`. They judge their own credential: a refresh needs no access
+/// token, and one that has expired, but is otherwise right, still signs its session out.
 pub fn auth<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route("/logout", post(handlers::logout)).layer(middleware::map_response(handlers::no_store))
+    Router::new()
+        .route("/logout", post(auth::logout))
+        .route("/refresh", post(auth::refresh))
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::map_response(handlers::no_store))
 }
 
 /// The sessions of everybody, for administrators. Nest it somewhere: `.nest("/admin/sessions", routes::admin_routes::<Staff, _>())`.

@@ -1,0 +1,105 @@
+//! Refresh tokens: which session and which generation, and a MAC under a key that is not in the database. The successor of
+//! a token can be made again at any time, so nothing secret has to be kept for a retry.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use uuid::Uuid;
+
+use super::{rule::Generation, secret::ServerSecrets};
+use crate::session::SessionId;
+
+/// version ‖ session id ‖ generation ‖ HMAC-SHA256, in base64url.
+const VERSION: u8 = 1;
+const BODY: usize = 1 + 16 + 8;
+const MAC: usize = 32;
+const TEXT: usize = (BODY + MAC) * 4 / 3;
+
+/// Makes refresh tokens, and reads those that it or another node made.
+pub(crate) struct RefreshTokens(Vec<hmac::Key>);
+
+impl RefreshTokens {
+    pub(crate) fn new(secrets: &ServerSecrets) -> Self {
+        Self(secrets.keys("refresh token"))
+    }
+
+    /// The token of this generation: the same each time.
+    pub(crate) fn make(&self, id: SessionId, generation: Generation) -> String {
+        let mut token = Vec::with_capacity(BODY + MAC);
+        token.push(VERSION);
+        token.extend(id.as_uuid().as_bytes());
+        token.extend(generation.to_be_bytes());
+        if let Some(key) = self.0.first() {
+            token.extend(hmac::sign(key, &token).as_ref());
+        }
+        URL_SAFE_NO_PAD.encode(token)
+    }
+
+    /// Session and generation, if the MAC is right by any of the keys. Compared in constant time.
+    pub(crate) fn read(&self, token: &str) -> Option<(SessionId, Generation)> {
+        if token.len() != TEXT {
+            return None;
+        }
+        let bytes: [u8; BODY + MAC] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
+        let (body, mac) = bytes.split_at(BODY);
+        self.0.iter().find(|key| hmac::verify(key, body, mac).is_ok())?;
+        let (version, rest) = body.split_first()?;
+        let (id, generation) = rest.split_at(16);
+        (*version == VERSION).then_some(())?;
+        Some((Uuid::from_slice(id).ok()?.into(), Generation::from_be_bytes(generation.try_into().ok()?)))
+    }
+}
+
+/// Keys.
+impl fmt::Debug for RefreshTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshTokens").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tokens(first: u8, others: &[u8]) -> RefreshTokens {
+        let secret = |seed: &u8| (0..32).map(|byte| byte ^ seed).collect();
+        let secrets = std::iter::once(&first).chain(others).map(secret).collect();
+        RefreshTokens::new(&ServerSecrets::new(secrets).unwrap())
+    }
+
+    #[test]
+    fn a_token_is_the_same_each_time_and_read_by_whoever_has_the_secret() {
+        let id = SessionId::new();
+        let token = tokens(1, &[]).make(id, 7);
+        assert_eq!(token, tokens(1, &[2]).make(id, 7));
+        assert_eq!(tokens(2, &[1]).read(&token), Some((id, 7)), "the old secret is still accepted");
+        assert_eq!(tokens(2, &[3]).read(&token), None);
+        assert_ne!(token, tokens(2, &[1]).make(id, 7), "but the new one makes");
+    }
+
+    #[test]
+    fn weak_secrets_are_refused() {
+        for weak in [vec![], vec![vec![1; 31]], vec![vec![7; 64]], vec![(0..32).collect(), vec![]]] {
+            assert!(ServerSecrets::new(weak).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_else_is_read(text in "\\PC*", bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            prop_assert_eq!(tokens(1, &[2]).read(&text), None);
+            prop_assert_eq!(tokens(1, &[2]).read(&URL_SAFE_NO_PAD.encode(bytes)), None);
+        }
+
+        #[test]
+        fn a_changed_bit_is_noticed(generation in any::<u64>(), bit in 0..(BODY + MAC) * 8) {
+            let token = tokens(1, &[]).make(SessionId::new(), generation);
+            let mut bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(tokens(1, &[]).read(&URL_SAFE_NO_PAD.encode(bytes)), None);
+        }
+    }
+}
