@@ -20,6 +20,14 @@ pub(crate) struct Lifetimes {
     pub(crate) idle_allowance: Duration,
 }
 
+impl Lifetimes {
+    /// The database may be away for so long unnoticed: the allowance has room for one flush that had to be repeated,
+    /// not for two.
+    pub(crate) fn longest_silence(self) -> Duration {
+        self.idle_allowance / 2
+    }
+}
+
 /// The deadlines of a session as instants of this node's own clock, worked out when its row was read from the times
 /// *and the clock of the database*: so neither a wrong nor a stepped wall clock here signs anybody out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,7 +59,7 @@ impl SessionCache {
         capacity: u64,
     ) -> Self {
         let kept = Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru()).build();
-        let contact = Arc::new(Contact::new(clock.tick(), trust.max_staleness()));
+        let contact = Arc::new(Contact::new(clock.tick(), trust.max_staleness().min(lives.longest_silence())));
         let told = (Arc::clone(&trust), Arc::clone(&contact));
         let loader = Arc::new(Loader::new(store, clock, told, lives, limits));
         Self { registry: Arc::new(Registry::new()), kept, loader, trust, contact }

@@ -86,9 +86,9 @@ impl Inner {
 }
 
 /// Asks the database whether it is there when nobody else has for a while: without a lease and without requests an
-/// idle node would not know. Ends with the last handle.
-pub(super) async fn keep_in_contact(inner: Weak<Inner>, max_staleness: Duration) {
-    let pause = max_staleness / 3;
+/// idle node would not know; and beats may be further apart than what counts as a `silence`. Ends with the last handle.
+pub(super) async fn keep_in_contact(inner: Weak<Inner>, max_staleness: Duration, silence: Duration) {
+    let pause = silence / 3;
     loop {
         tokio::time::sleep(pause).await;
         let Some(inner) = inner.upgrade() else { return };

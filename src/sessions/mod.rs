@@ -121,6 +121,7 @@ impl Sessions {
         }
         let known_tokens = TokenCache::new(capacity, settings.access_token_ttl.max(KEEP_FOREIGN_TOKENS));
         let max_staleness = settings.max_staleness;
+        let silence = max_staleness.min(settings.lives.longest_silence());
         let inner = Arc::new(Inner {
             store,
             cache,
@@ -141,7 +142,7 @@ impl Sessions {
         tokio::spawn(until(inner.stop.subscribe(), confirming));
         if !alone {
             let stop = inner.stop.subscribe();
-            tokio::spawn(until(stop, health::keep_in_contact(Arc::downgrade(&inner), max_staleness)));
+            tokio::spawn(until(stop, health::keep_in_contact(Arc::downgrade(&inner), max_staleness, silence)));
         }
         Ok(Self(inner))
     }
