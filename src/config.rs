@@ -34,6 +34,7 @@ pub struct SessionsBuilder {
     lost_response_window: Option<Duration>,
     /// The one that makes, and then those that are accepted besides.
     server_secrets: Vec<Vec<u8>>,
+    require_fresh: Option<Duration>,
     on_issue: Option<OnIssue>,
     clock: Clock,
 }
@@ -52,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) outage_grace: Duration,
     pub(crate) retention: Retention,
     pub(crate) refresh: refresh::Settings,
+    pub(crate) require_fresh: Option<Duration>,
     /// How often the database is looked through for what has run out or is old.
     pub(crate) upkeep_interval: Duration,
 }
@@ -84,6 +86,7 @@ impl SessionsBuilder {
             refresh_grace: Duration::from_secs(10),
             lost_response_window: None,
             server_secrets: Vec::new(),
+            require_fresh: None,
             on_issue: None,
             clock: Clock::default(),
         }
@@ -195,6 +198,17 @@ impl SessionsBuilder {
         self
     }
 
+    /// Lets the routes that end other sessions (`DELETE /sessions/..`) ask for a user who has proved who they are no longer ago
+    /// than this: else 401 `fresh_auth_required` (RFC 9470, OWASP ASVS 5.0, 7.5.2). The application asks for the password
+    /// or passkey again and calls [`Sessions::reauthenticated`]. Also what
+    /// [`FreshSession`](crate::FreshSession) means by fresh. Default: not asked for. Logging out never needs it.
+    ///
+    /// Whoever finds an unlocked laptop can then not sign its owner out everywhere else. The price is a password prompt for
+    /// the owner who has lost a phone.
+    pub fn require_fresh(self, require_fresh: Duration) -> Self {
+        Self { require_fresh: Some(require_fresh), ..self }
+    }
+
     /// Asked whenever a token is about to be issued (at sign-in, and anew at each refresh): may this user have one, and with which claims? Roles
     /// are as fresh as the token, and a disabled account gets none; where it is refused at a refresh, its session ends as
     /// `account_disabled`. Its claims are added to those of [`SignIn::claims`](crate::SignIn::claims)
@@ -269,6 +283,7 @@ impl SessionsBuilder {
             refresh_grace,
             lost_response_window,
             server_secrets,
+            require_fresh,
             on_issue,
             clock,
         } = self;
@@ -341,6 +356,7 @@ impl SessionsBuilder {
             max_cached_sessions,
             outage_grace,
             refresh,
+            require_fresh,
             retention: Retention::new(scrub_after, history),
             upkeep_interval: (idle_timeout.min(absolute_lifetime) / 20).clamp(UPKEEP_AT_MOST, UPKEEP_AT_LEAST),
         };

@@ -34,6 +34,8 @@ pub enum ErrorKind {
     CannotSign,
     /// The application's `on_issue` refused the user.
     Refused,
+    /// The refresh token is none of ours, or of a session that does not exist, or given up. Answer 401.
+    InvalidToken,
     /// The session that was to be worked on has ended. Answer 401.
     SessionEnded,
 }

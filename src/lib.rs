@@ -165,7 +165,9 @@ pub use clock::Clock;
 pub use config::SessionsBuilder;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use session::{Device, DeviceType, EndReason, Ended, FormFactor, Session, SessionId, UserId};
-pub use sessions::{Admin, Coherence, CurrentSession, Health, Issue, Issuing, SessionPage, Sessions, SignIn, SignedIn};
+pub use sessions::{
+    Admin, Coherence, CurrentSession, Health, Issue, Issuing, SessionPage, Sessions, SignIn, SignedIn, TokenPair,
+};
 #[cfg(feature = "postgres")]
 #[doc(inline)]
 pub use store::PostgresStore;
@@ -174,4 +176,6 @@ pub use store::{EndOutcome, EndTarget, MemoryStore, Network, SessionFilter, Sess
 pub use token::{AccessTokens, SigningKey, VerifyingKey};
 #[cfg(feature = "routes")]
 pub use web::routes;
-pub use web::{Claims, Client, ResponseFuture, SessionRejection, SessionValidation, SessionValidationLayer};
+pub use web::{
+    Claims, Client, FreshSession, ResponseFuture, SessionRejection, SessionValidation, SessionValidationLayer,
+};

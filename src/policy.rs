@@ -61,7 +61,6 @@ impl Deadlines {
     }
 
     /// How long ago the user proved who they are.
-    #[expect(dead_code, reason = "for the extractor to come")]
     pub(crate) fn authenticated_since(self, now: Tick) -> Duration {
         let (read, age) = self.authenticated;
         age.saturating_add(now.since(read))

@@ -1,10 +1,11 @@
 //! The session of the request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
 
-use super::KnownToken;
+use super::{KnownToken, validate::FRESH};
 use crate::{
     cache::{Known, Reading},
     clock::Tick,
@@ -66,6 +67,27 @@ impl CurrentSession {
             }
             None => session.clone(),
         }
+    }
+
+    /// When the user last proved who they are, by the database's clock: at sign-in, or since, by
+    /// [`Sessions::reauthenticated`](super::Sessions::reauthenticated).
+    #[must_use]
+    pub fn authenticated_at(&self) -> OffsetDateTime {
+        self.row().0.authenticated_at
+    }
+
+    /// Whether that was no longer ago than `at_most`, by what this node has read.
+    pub(crate) fn is_fresh(&self, at_most: Duration) -> bool {
+        // A made-up session is as fresh as a test wants.
+        let Some(home) = self.token.home.upgrade() else { return true };
+        self.row().1.authenticated_since(home.clock.tick()) <= at_most
+    }
+
+    /// Whether reading the row again would tell nothing new: it was read a moment ago, and not before this token was made.
+    pub(crate) fn was_just_read(&self) -> bool {
+        let Some(home) = self.token.home.upgrade() else { return true };
+        let newer = self.token.generation.is_some_and(|generation| generation > self.row().0.generations.current);
+        !newer && home.clock.tick().since(self.reading.started) < FRESH
     }
 
     /// The application's own data that was given at sign-in, read as `T`; `None` where none was given.

@@ -21,12 +21,11 @@ use tokio::{
 };
 
 use self::confirm::InUseQueue;
-#[cfg(feature = "routes")]
-pub(crate) use self::refresh::TokenPair;
 pub use self::{
     admin::{Admin, SessionPage},
     current::CurrentSession,
     health::{Coherence, Health},
+    refresh::TokenPair,
     sign_in::{Issue, Issuing, SignIn, SignedIn},
 };
 pub(crate) use self::{
@@ -201,6 +200,17 @@ impl Sessions {
         Self(inner)
     }
 
+    /// What the ending routes ask for, if they do.
+    #[cfg(feature = "routes")]
+    pub(crate) fn require_fresh(&self) -> Option<Duration> {
+        self.0.settings.require_fresh
+    }
+
+    /// What `FreshSession` asks for.
+    pub(crate) fn fresh_for(&self) -> Duration {
+        self.0.settings.require_fresh.unwrap_or(FRESH_FOR)
+    }
+
     pub(crate) fn tick(&self) -> Tick {
         self.0.clock.tick()
     }
@@ -251,5 +261,7 @@ pub(crate) async fn by<T>(
 
 /// Every answer comes within 4 s; this leaves room for the rest of the request.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_millis(3_500);
+/// As long as a user may be expected to sit before the same screen.
+const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
 /// A token of another issuer lives as long as that one says; checking it again every so often costs little.
 const KEEP_FOREIGN_TOKENS: Duration = Duration::from_secs(15 * 60);

@@ -1,18 +1,18 @@
 //! Refresh: one rotation, one answer. The rule is `token/refresh/rule.rs`; the decision is made under the lock of the row.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use serde_json::Map;
 use tokio::time::Instant;
 
-use super::{ANSWER_WITHIN, CurrentSession, Inner, Refusal, Sessions, SignedIn, by, in_time, sign_in::Wanted};
+use super::{ANSWER_WITHIN, CurrentSession, Inner, Sessions, SignedIn, by, in_time, sign_in::Wanted};
 use crate::{
     cache::{Known, State},
     clock::Tick,
     error::{Error, ErrorKind},
     policy::{self, Deadlines},
     session::{EndReason, SessionId, UserId},
-    store::{self, Decided, EndRequest, EndTarget, Locked, Rotate, Rotation},
+    store::{Decided, EndRequest, EndTarget, Locked, Refusal, Rotate, Rotation},
     telemetry,
     token::{
         TokenUse,
@@ -20,28 +20,48 @@ use crate::{
     },
 };
 
-/// What a client of the token endpoint is given.
-pub(crate) struct TokenPair {
-    pub(crate) access_token: String,
-    pub(crate) expires_in: Duration,
-    pub(crate) refresh_token: String,
+/// New tokens: the token response of RFC 6749 §5.1, not to be stored by any cache.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct TokenPair {
+    /// The access token: a credential. Send it, keep it nowhere.
+    pub access_token: String,
+    /// How long the access token is valid.
+    pub expires_in: Duration,
+    /// The refresh token: a credential, good for one use.
+    pub refresh_token: String,
+}
+
+impl fmt::Debug for TokenPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenPair").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
 }
 
 impl Sessions {
-    /// New tokens for a refresh token; or why there are none, on evidence. Runs to its end even if the caller goes away,
-    /// and is never repeated by itself.
-    pub(crate) async fn refresh(
-        &self,
-        refresh_token: &str,
-        ip_address: Option<IpAddr>,
-    ) -> Result<Result<TokenPair, Refusal>, Error> {
+    /// New tokens for a refresh token. The mounted route does it (`POST /auth/refresh`); this is for other protocols.
+    ///
+    /// A token that was used before may get the same new tokens again, or newer ones, or end its session: see
+    /// [`refresh_grace`](crate::SessionsBuilder::refresh_grace). `ip_address` is where the request comes from, if that is known.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidToken`] and [`ErrorKind::SessionEnded`]: the client signs in again.
+    /// [`ErrorKind::Unavailable`] where the database or `on_issue` could not be asked: the client keeps its token and tries
+    /// again. [`ErrorKind::InvalidClaims`] where `on_issue` gave claims that cannot be signed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is carried out all the same, and the answer is lost: the client asks again with the same token.
+    pub async fn refresh(&self, refresh_token: &str, ip_address: Option<IpAddr>) -> Result<TokenPair, Error> {
         let named = self.0.refresh_tokens.as_ref().and_then(|tokens| tokens.read(refresh_token));
-        let Some((id, generation)) = named else { return Ok(Err(Refusal::InvalidToken)) };
+        let (id, generation) = named.ok_or_else(invalid)?;
         let inner = Arc::clone(&self.0);
         self.detached(REFRESHING, async move { inner.refresh(id, generation, ip_address).await }).await
     }
 
     /// The session that a refresh token names, if its MAC is good.
+    #[cfg(feature = "routes")]
     pub(crate) fn named_by(&self, refresh_token: &str) -> Option<SessionId> {
         self.0.refresh_tokens.as_ref()?.read(refresh_token).map(|(id, _)| id)
     }
@@ -73,30 +93,22 @@ impl Inner {
         id: SessionId,
         generation: u64,
         ip_address: Option<IpAddr>,
-    ) -> Result<Result<TokenPair, Refusal>, Error> {
+    ) -> Result<TokenPair, Error> {
         let until = Instant::now() + ANSWER_WITHIN;
         let state = self.cache.state(id);
         // Tabs that refresh together wait here, and not each on a connection.
         let one = by(until, REFRESHING, async { Ok(state.refreshing().lock().await) }).await?;
-        let user = match by(until, REFRESHING, self.owner(&state)).await? {
-            Ok(user) => user,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+        let user = by(until, REFRESHING, self.owner(&state)).await?;
         let mut claims = Map::new();
-        if let Err(error) = by(until, REFRESHING, self.ask_to_issue(&user, id, &mut claims)).await {
-            if error.kind() != ErrorKind::Refused {
-                return Err(error);
-            }
-            return self.disabled(id).await.map(Err);
+        match by(until, REFRESHING, self.ask_to_issue(&user, id, &mut claims)).await {
+            Err(error) if error.kind() == ErrorKind::Refused => return Err(self.disabled(id).await),
+            asked => asked?,
         }
         let (home, seen) = (Arc::clone(self), Arc::clone(state.seen()));
         let decide = Rotate(Box::new(move |locked| home.decide(locked, seen.at(), generation)));
         let rotated = by(until, REFRESHING, self.store.rotate(id, decide)).await?;
         drop(one);
-        let (before, tokens) = match self.learn(id, rotated.0)? {
-            Ok(rotated) => rotated,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+        let (before, tokens) = self.learn(id, rotated.0)?;
         // A retry extends nothing.
         if before.tokens.current == generation && tokens.current != generation {
             self.recorder.touch(state.seen(), self.clock.tick(), || ip_address);
@@ -105,7 +117,7 @@ impl Inner {
         let wanted = Wanted { usage: TokenUse::Access, generation: tokens.current, at_most };
         let (access_token, expires_in) = self.make_token(id, &user, &claims, wanted)?;
         let refresh_token = self.make_refresh_token(id, tokens.current)?;
-        Ok(Ok(TokenPair { access_token, expires_in, refresh_token }))
+        Ok(TokenPair { access_token, expires_in, refresh_token })
     }
 
     async fn reauthenticated(
@@ -122,15 +134,11 @@ impl Inner {
             Some(why) => Decided::Refuse(why),
             None => match refresh::rotate_by_server(&locked.tokens, locked.now.into()) {
                 Some(state) => Decided::Tokens { state, authenticated: true },
-                None => Decided::Refuse(store::Refusal::Superseded),
+                None => Decided::Refuse(Refusal::Superseded),
             },
         }));
         let rotated = in_time(REAUTHENTICATING, self.store.rotate(id, decide)).await?;
-        let (before, tokens) = self.learn(id, rotated.0)?.map_err(|refusal| match refusal {
-            Refusal::SessionEnded(reason) => Error::session_ended(REAUTHENTICATING, reason),
-            // Deleted, by somebody who may write to the database.
-            _ => Error::session_ended(REAUTHENTICATING, EndReason::RevokedByAdmin),
-        })?;
+        let (before, tokens) = self.learn(id, rotated.0)?;
         let wanted = Wanted { usage, generation: tokens.current, at_most: self.left_of(&before) };
         let now = self.clock.tick();
         let Locked { session, now: database_now, .. } = *before;
@@ -148,21 +156,16 @@ impl Inner {
     }
 
     /// Whose session it is, by what is in memory where that may be believed.
-    async fn owner(&self, state: &Arc<State>) -> Result<Result<UserId, Refusal>, Error> {
+    async fn owner(&self, state: &Arc<State>) -> Result<UserId, Error> {
         let reading = match self.cache.believed(state, self.clock.tick()) {
             Some(reading) => reading,
             None => self.cache.read(state, false).await.map_err(|cause| Error::unavailable(REFRESHING, cause))?,
         };
-        if let Some(ended) = state.ended() {
-            return Ok(Err(Refusal::SessionEnded(ended.reason.clone())));
+        let Known::Row { session, .. } = &reading.known else { return Err(invalid()) };
+        match state.ended().or(session.ended.as_ref()) {
+            Some(ended) => Err(Error::session_ended(REFRESHING, ended.reason.clone())),
+            None => Ok(session.user_id.clone()),
         }
-        Ok(match &reading.known {
-            Known::Missing => Err(Refusal::InvalidToken),
-            Known::Row { session, .. } => match &session.ended {
-                Some(ended) => Err(Refusal::SessionEnded(ended.reason.clone())),
-                None => Ok(session.user_id.clone()),
-            },
-        })
     }
 
     /// Under the lock of the row.
@@ -200,55 +203,54 @@ impl Inner {
             }
             Decision::Superseded | Decision::Ended => {
                 telemetry::refreshed("superseded");
-                Decided::Refuse(store::Refusal::Superseded)
+                Decided::Refuse(Refusal::Superseded)
             }
         }
     }
 
-    fn ran_out(&self, locked: &Locked, seen: Option<Tick>) -> Option<store::Refusal> {
+    fn ran_out(&self, locked: &Locked, seen: Option<Tick>) -> Option<Refusal> {
         let (now, lives) = (self.clock.tick(), self.settings.lives);
         let deadlines = Deadlines::of(&locked.session, locked.now, now, lives);
         Some(match policy::run_out(deadlines, seen, now, lives)? {
-            EndReason::Idle if self.idle_is_doubtful(now) => store::Refusal::Doubtful,
-            reason => store::Refusal::RanOut(reason),
+            EndReason::Idle if self.idle_is_doubtful(now) => Refusal::Doubtful,
+            reason => Refusal::RanOut(reason),
         })
     }
 
     /// What this node makes of it, in its memory first.
-    fn learn(
-        &self,
-        id: SessionId,
-        rotation: Rotation,
-    ) -> Result<Result<(Box<Locked>, refresh::State), Refusal>, Error> {
-        Ok(Err(match rotation {
+    fn learn(&self, id: SessionId, rotation: Rotation) -> Result<(Box<Locked>, refresh::State), Error> {
+        let reason = match rotation {
             Rotation::Tokens(before, tokens) => {
                 if tokens.at_floor != before.tokens.at_floor {
                     // The others are told by the database.
                     self.cache.mark_stale(id);
                 }
-                return Ok(Ok((before, tokens)));
+                return Ok((before, tokens));
             }
-            Rotation::NotFound | Rotation::Refused(store::Refusal::Superseded) => Refusal::InvalidToken,
+            Rotation::NotFound | Rotation::Refused(Refusal::Superseded) => return Err(invalid()),
+            Rotation::Refused(Refusal::Doubtful) => {
+                return Err(Error::new(ErrorKind::Unavailable, "whether a session is idle cannot be said yet"));
+            }
+            Rotation::Refused(Refusal::RanOut(reason)) => reason,
             Rotation::Ended(ended) => {
                 self.cache.mark_ended(id, &ended);
-                Refusal::SessionEnded(ended.reason)
+                ended.reason
             }
             Rotation::EndedNow(ended) => {
                 self.learn_of(&[(id, ended.clone())]);
-                Refusal::SessionEnded(ended.reason)
+                ended.reason
             }
-            Rotation::Refused(store::Refusal::RanOut(reason)) => Refusal::SessionEnded(reason),
-            Rotation::Refused(store::Refusal::Doubtful) => {
-                return Err(Error::new(ErrorKind::Unavailable, "whether a session is idle cannot be said yet"));
-            }
-        }))
+        };
+        Err(Error::session_ended(REFRESHING, reason))
     }
 
     /// `on_issue` has refused the user of a live session.
-    async fn disabled(&self, id: SessionId) -> Result<Refusal, Error> {
+    async fn disabled(&self, id: SessionId) -> Error {
         let target = EndTarget::One { id, user: None };
-        self.end(EndRequest::new(target, EndReason::AccountDisabled, None)).await?;
-        Ok(Refusal::SessionEnded(EndReason::AccountDisabled))
+        match self.end(EndRequest::new(target, EndReason::AccountDisabled, None)).await {
+            Ok(_) => Error::session_ended(REFRESHING, EndReason::AccountDisabled),
+            Err(error) => error,
+        }
     }
 
     pub(super) fn make_refresh_token(&self, id: SessionId, generation: u64) -> Result<String, Error> {
@@ -257,6 +259,10 @@ impl Inner {
             tokens.ok_or_else(|| Error::new(ErrorKind::CannotSign, "making a refresh token without a secret"))?;
         Ok(tokens.make(id, generation))
     }
+}
+
+fn invalid() -> Error {
+    Error::new(ErrorKind::InvalidToken, REFRESHING)
 }
 
 const REFRESHING: &str = "refreshing a session";

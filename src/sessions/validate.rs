@@ -241,8 +241,8 @@ impl Sessions {
     }
 }
 
-/// An idle verdict needs a row read no longer ago than this.
-const FRESH: Duration = Duration::from_secs(1);
+/// A verdict that only a newer row could turn (idle, not fresh) needs one read no longer ago than this.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
 
 fn ended_refusal(token: &KnownToken, reason: &EndReason) -> Refused {
     Refused { why: Refusal::SessionEnded(reason.clone()), named: Some(token.named()) }

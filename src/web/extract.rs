@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::extract::ConnectInfo;
@@ -16,9 +17,7 @@ use super::{
     layer::{Shared, Who},
     rejection::{Cause, SessionRejection},
 };
-#[cfg(feature = "routes")]
-use crate::sessions::ANSWER_WITHIN;
-use crate::sessions::{CurrentSession, Sessions, SignIn, Verdict};
+use crate::sessions::{ANSWER_WITHIN, CurrentSession, Sessions, SignIn, Verdict};
 
 /// The layer's verdict on its way to the extractors. A private type: nobody else can put one into a request.
 #[derive(Clone)]
@@ -45,7 +44,6 @@ impl Judgement {
     }
 
     /// By when the answer has to be there.
-    #[cfg(feature = "routes")]
     pub(super) fn deadline(&self) -> Instant {
         self.began.unwrap_or_else(Instant::now) + ANSWER_WITHIN
     }
@@ -94,6 +92,27 @@ impl Judgement {
         }
     }
 
+    /// The live session, if its user has proved who they are no longer ago than this. What is in memory may be of before
+    /// that, so a refusal is read again first.
+    pub(super) async fn required_fresh(&self, at_most: Duration) -> Result<CurrentSession, SessionRejection> {
+        let current = self.required()?;
+        if current.is_fresh(at_most) {
+            return Ok(current);
+        }
+        if !current.was_just_read()
+            && let Some(sessions) = self.sessions()
+        {
+            let verdict = sessions.read_again(&current).finish(self.deadline()).await;
+            let again = match (&verdict, SessionRejection::of(&verdict)) {
+                (_, Some(rejection)) => return Err(rejection),
+                (Verdict::Live(again), None) if again.is_fresh(at_most) => return Ok(again.clone()),
+                _ => SessionRejection::new(Cause::FreshAuthRequired(at_most)),
+            };
+            return Err(again);
+        }
+        Err(SessionRejection::new(Cause::FreshAuthRequired(at_most)))
+    }
+
     pub(super) fn answer(&self, rejection: SessionRejection, parts: &Parts) -> SessionRejection {
         rejection.with_answer(self.layer.as_ref().and_then(|layer| layer.on_reject.as_ref()), parts)
     }
@@ -118,6 +137,26 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for CurrentSession {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Self::Rejection> {
         let judgement = Judgement::from_parts(parts)?;
         judgement.optional().map_err(|rejection| judgement.answer(rejection, parts))
+    }
+}
+
+/// The live session of a user who has proved who they are a short while ago: at sign-in, or since, by
+/// [`Sessions::reauthenticated`]. For changing a password, adding a passkey, showing a key.
+///
+/// How long ago at most is [`require_fresh`](crate::SessionsBuilder::require_fresh), or 10 minutes where that is not set. An older one
+/// is answered 401 `fresh_auth_required` with `error="insufficient_user_authentication"` and `max_age` (RFC 9470 §3): let the
+/// user prove who they are, call `reauthenticated`, repeat the request.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "an extractor is there to be taken apart")]
+pub struct FreshSession(pub CurrentSession);
+
+impl<S: Send + Sync> FromRequestParts<S> for FreshSession {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let judgement = Judgement::from_parts(parts)?;
+        let at_most = judgement.sessions().map_or(Duration::MAX, |sessions| sessions.fresh_for());
+        judgement.required_fresh(at_most).await.map(Self).map_err(|rejection| judgement.answer(rejection, parts))
     }
 }
 

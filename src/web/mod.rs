@@ -17,7 +17,7 @@ pub mod routes;
 mod service;
 
 pub use self::{
-    extract::{Claims, Client},
+    extract::{Claims, Client, FreshSession},
     future::ResponseFuture,
     layer::SessionValidationLayer,
     rejection::SessionRejection,

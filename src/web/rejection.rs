@@ -1,6 +1,6 @@
 //! What a refused request is answered (RFC 6750 §3, RFC 9457). What went wrong inside goes to `tracing`, never here.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, time::Duration};
 
 use axum_core::{
     body::Body,
@@ -34,6 +34,8 @@ pub(super) enum Cause {
     TokenExpired,
     SessionEnded(EndReason),
     TwoCredentials,
+    /// The user must have proved who they are no longer ago than this.
+    FreshAuthRequired(Duration),
     Unavailable,
 }
 
@@ -44,21 +46,17 @@ impl SessionRejection {
 
     /// `None` for a live session.
     pub(super) fn of(verdict: &Verdict) -> Option<Self> {
-        Some(match verdict {
+        Some(Self::new(match verdict {
             Verdict::Live(_) => return None,
-            Verdict::Anonymous => Self::new(Cause::MissingToken),
-            Verdict::Unavailable => Self::new(Cause::Unavailable),
-            Verdict::Refused(refused) => Self::refusing(&refused.why),
-        })
-    }
-
-    pub(super) fn refusing(why: &Refusal) -> Self {
-        Self::new(match why {
-            Refusal::InvalidToken => Cause::InvalidToken,
-            Refusal::TokenExpired => Cause::TokenExpired,
-            Refusal::SessionEnded(reason) => Cause::SessionEnded(reason.clone()),
-            Refusal::TwoCredentials => Cause::TwoCredentials,
-        })
+            Verdict::Anonymous => Cause::MissingToken,
+            Verdict::Unavailable => Cause::Unavailable,
+            Verdict::Refused(refused) => match &refused.why {
+                Refusal::InvalidToken => Cause::InvalidToken,
+                Refusal::TokenExpired => Cause::TokenExpired,
+                Refusal::SessionEnded(reason) => Cause::SessionEnded(reason.clone()),
+                Refusal::TwoCredentials => Cause::TwoCredentials,
+            },
+        }))
     }
 
     /// The application's answer in place of ours. A mistake in the setup stays visible.
@@ -77,9 +75,11 @@ impl SessionRejection {
             Cause::LayerMissing | Cause::NoStore => StatusCode::INTERNAL_SERVER_ERROR,
             Cause::TwoCredentials => StatusCode::BAD_REQUEST,
             Cause::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Cause::MissingToken | Cause::InvalidToken | Cause::TokenExpired | Cause::SessionEnded(_) => {
-                StatusCode::UNAUTHORIZED
-            }
+            Cause::MissingToken
+            | Cause::InvalidToken
+            | Cause::TokenExpired
+            | Cause::SessionEnded(_)
+            | Cause::FreshAuthRequired(_) => StatusCode::UNAUTHORIZED,
         }
     }
 
@@ -93,6 +93,7 @@ impl SessionRejection {
             Cause::TokenExpired => "token_expired",
             Cause::SessionEnded(_) => "session_ended",
             Cause::TwoCredentials => "invalid_request",
+            Cause::FreshAuthRequired(_) => "fresh_auth_required",
             Cause::Unavailable => "temporarily_unavailable",
         }
     }
@@ -107,15 +108,20 @@ impl SessionRejection {
     }
 
     /// RFC 6750 §3: no `error` where nothing was sent that could be wrong.
-    const fn challenge(&self) -> Option<&'static str> {
-        match self.cause {
-            Cause::LayerMissing | Cause::NoStore | Cause::Unavailable => None,
-            Cause::MissingToken => Some(r#"Bearer realm="sessions""#),
-            Cause::TwoCredentials => Some(r#"Bearer realm="sessions", error="invalid_request""#),
+    fn challenge(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self.cause {
+            Cause::LayerMissing | Cause::NoStore | Cause::Unavailable => return None,
+            Cause::MissingToken => r#"Bearer realm="sessions""#,
+            Cause::TwoCredentials => r#"Bearer realm="sessions", error="invalid_request""#,
             Cause::InvalidToken | Cause::TokenExpired | Cause::SessionEnded(_) => {
-                Some(r#"Bearer realm="sessions", error="invalid_token""#)
+                r#"Bearer realm="sessions", error="invalid_token""#
             }
-        }
+            // RFC 9470 §3.
+            Cause::FreshAuthRequired(at_most) => {
+                let error = r#"Bearer realm="sessions", error="insufficient_user_authentication""#;
+                return Some(format!(r#"{error}, max_age="{}""#, at_most.as_secs()).into());
+            }
+        }))
     }
 
     const fn detail(&self) -> &'static str {
@@ -127,6 +133,7 @@ impl SessionRejection {
             Cause::TokenExpired => "the access token has expired: get a new one",
             Cause::SessionEnded(_) => "the session has ended: sign in again",
             Cause::TwoCredentials => "the request carries credentials of different sessions: send one",
+            Cause::FreshAuthRequired(_) => "prove once more who you are: this needs a fresh sign-in",
             Cause::Unavailable => "sessions cannot be checked at the moment: keep your token and try again",
         }
     }
@@ -162,7 +169,7 @@ pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: &'static str,
-    challenge: Option<&'static str>,
+    challenge: Option<Cow<'static, str>>,
     more: Map<String, Value>,
 }
 
@@ -190,8 +197,8 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        if let Some(Ok(challenge)) = self.challenge.as_deref().map(HeaderValue::from_str) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             // A failover takes seconds, a busy pool less: soon, but not at once.
@@ -209,6 +216,7 @@ impl IntoResponse for Error {
                 tracing::warn!(error = &self as &dyn std::error::Error, "answered with 503");
                 return SessionRejection::new(Cause::Unavailable).into_response();
             }
+            ErrorKind::InvalidToken => return SessionRejection::new(Cause::InvalidToken).into_response(),
             ErrorKind::SessionEnded => {
                 let cause = self.end_reason().map_or(Cause::InvalidToken, |reason| Cause::SessionEnded(reason.clone()));
                 return SessionRejection::new(cause).into_response();

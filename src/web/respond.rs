@@ -9,9 +9,10 @@ use axum_core::{
 use http::{HeaderValue, header};
 use serde::Serialize;
 
-#[cfg(feature = "routes")]
-use crate::sessions::TokenPair;
-use crate::{session::Session, sessions::SignedIn};
+use crate::{
+    session::Session,
+    sessions::{SignedIn, TokenPair},
+};
 
 #[derive(Serialize)]
 struct TokenResponse<'a> {
@@ -38,7 +39,6 @@ impl IntoResponse for SignedIn {
 }
 
 /// The answer to a refresh.
-#[cfg(feature = "routes")]
 impl IntoResponse for TokenPair {
     fn into_response(self) -> Response {
         json(&TokenResponse {

@@ -136,6 +136,8 @@ impl Answer {
         assert_eq!(self.header(&header::CACHE_CONTROL), Some("no-store"));
         let challenge = match (self.status.as_u16(), code) {
             (401, "missing_token") => Some(r#"Bearer realm="sessions""#),
+            // With a max_age that is the test's: see tests/fresh.rs.
+            (401, "fresh_auth_required") => self.header(&header::WWW_AUTHENTICATE),
             (401, _) => Some(r#"Bearer realm="sessions", error="invalid_token""#),
             // Of a request whose credentials contradict each other; not of a form with a bad field.
             (400, _) if problem["detail"].as_str().expect("text").contains("credentials") => {

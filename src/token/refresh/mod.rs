@@ -4,9 +4,10 @@ mod rule;
 mod secret;
 mod tokens;
 
+#[cfg(feature = "postgres")]
+pub(crate) use rule::Rotation;
 pub(crate) use rule::{
-    Cause, Confirmation, DbTime, Decision, Reuse, Rotation, Settings, State, below_floor, confirm, refresh,
-    rotate_by_server,
+    Cause, Confirmation, DbTime, Decision, Reuse, Settings, State, below_floor, confirm, refresh, rotate_by_server,
 };
 pub(crate) use secret::ServerSecrets;
 pub(crate) use tokens::RefreshTokens;

@@ -35,10 +35,7 @@ pub(super) async fn refresh(handle: Handle, request: Request) -> Result<Response
         return Ok(invalid_request("the body is JSON: {\"refresh_token\": \"..\"}"));
     };
     let refreshing = handle.sessions.refresh(&refresh_token, ip_address);
-    Ok(match by(handle.deadline, "refreshing a session", refreshing).await? {
-        Ok(tokens) => tokens.into_response(),
-        Err(refusal) => SessionRejection::refusing(&refusal).into_response(),
-    })
+    by(handle.deadline, "refreshing a session", refreshing).await.map(IntoResponse::into_response)
 }
 
 /// Takes a live access token, an expired one with a good signature, or else a refresh token.

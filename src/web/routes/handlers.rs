@@ -75,6 +75,22 @@ enum State {
     Ended,
 }
 
+/// The session that asks, for ending others: fresh, where the application wants that.
+pub(super) struct Ender(CurrentSession);
+
+impl<S: Send + Sync> FromRequestParts<S> for Ender {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let judgement = Judgement::from_parts(parts)?;
+        let current = match judgement.sessions().and_then(|sessions| sessions.require_fresh()) {
+            Some(at_most) => judgement.required_fresh(at_most).await,
+            None => judgement.required(),
+        };
+        current.map(Self).map_err(|rejection| judgement.answer(rejection, parts))
+    }
+}
+
 pub(super) async fn list(
     current: CurrentSession,
     handle: Handle,
@@ -95,7 +111,7 @@ pub(super) async fn current(current: CurrentSession) -> Response {
 }
 
 pub(super) async fn end_one(
-    current: CurrentSession,
+    Ender(current): Ender,
     handle: Handle,
     path: Result<Path<Vec<(String, String)>>, PathRejection>,
 ) -> Result<Response, Error> {
@@ -113,13 +129,13 @@ pub(super) async fn end_one(
     })
 }
 
-pub(super) async fn end_others(current: CurrentSession, handle: Handle) -> Result<Response, Error> {
+pub(super) async fn end_others(Ender(current): Ender, handle: Handle) -> Result<Response, Error> {
     let target = EndTarget::Others { user: current.user_id().clone(), keep: current.id() };
     Ok(revoked(handle.end(target, EndReason::RevokedByUser, current.id()).await?))
 }
 
 pub(super) async fn end_all(
-    current: CurrentSession,
+    Ender(current): Ender,
     handle: Handle,
     ClearCookie(clear): ClearCookie,
 ) -> Result<Response, Error> {
