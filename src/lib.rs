@@ -142,6 +142,8 @@ mod words {
     struct Consistency;
     #[doc = include_str!("../docs/database.md")]
     struct Database;
+    #[doc = include_str!("../docs/refresh.md")]
+    struct Refresh;
     #[doc = include_str!("../docs/request-path.md")]
     struct RequestPath;
 }
