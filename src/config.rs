@@ -376,7 +376,7 @@ fn refresh_tokens(given: Vec<Vec<u8>>, tokens: &AccessTokens) -> Result<Option<R
              every node (refresh tokens are signed with it)",
         ));
     }
-    ServerSecrets::new(secrets).map(|secrets| Some(RefreshTokens::new(&secrets)))
+    RefreshTokens::new(&ServerSecrets::new(secrets)?).map(Some)
 }
 
 impl fmt::Debug for SessionsBuilder {

@@ -112,8 +112,8 @@
 //! * WebSockets and long jobs: [`CurrentSession::ended`].
 //! * Your own tests: the feature `test-util`, with `CurrentSession::fake`, `SessionValidationLayer::fake` and
 //!   `Sessions::in_memory`.
-//! * What is promised when things fail, the schema, the threat model, and what is **not there yet** (refresh tokens, a
-//!   cookie for browsers, a limit of sessions, removal of old rows): `README.md` and `docs/` of the repository.
+//! * What is promised when things fail, the schema, the threat model, and what is **not there yet** (a limit
+//!   of sessions a user, push and mail): `README.md` and `docs/` of the repository.
 //!
 //! # Features
 //!
@@ -121,6 +121,7 @@
 //! |---|---|---|
 //! | `postgres` | yes | `PostgresStore`, `store::MIGRATIONS` |
 //! | `routes` | yes | [`routes`] |
+//! | `jwks` | no | `Issuer`: tokens of an identity provider, by its published keys; back-channel logout |
 //! | `tls` | no | `sslmode=require` and `sslmode=verify-full` in Postgres URLs, by rustls |
 //! | `metrics` | no | counters and histograms through the `metrics` facade |
 //! | `test-util` | no | a manual [`Clock`] and the fakes, for tests |
@@ -176,6 +177,8 @@ pub use store::PostgresStore;
 #[doc(inline)]
 pub use store::{EndOutcome, EndTarget, MemoryStore, Network, SessionFilter, SessionStore};
 pub use token::{AccessTokens, SigningKey, VerifyingKey};
+#[cfg(feature = "jwks")]
+pub use token::{Issuer, IssuerClaims};
 #[cfg(feature = "routes")]
 pub use web::routes;
 pub use web::{

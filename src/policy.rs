@@ -114,6 +114,7 @@ mod tests {
             authenticated_at: seen,
             is_current: false,
             generations: Generations::FIRST,
+            issuer: None,
             metadata: None,
             ended: None,
         }

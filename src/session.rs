@@ -135,6 +135,9 @@ pub struct Session {
     pub is_current: bool,
     #[serde(skip)]
     pub(crate) generations: Generations,
+    /// The issuer that it is a session of, where it was not signed in here. Not serialised.
+    #[serde(skip)]
+    pub issuer: Option<String>,
     /// The application's own data, given at sign-in. Not serialised.
     #[serde(skip)]
     pub metadata: Option<serde_json::Value>,
@@ -163,6 +166,7 @@ impl Session {
             authenticated_at: now,
             is_current: true,
             generations: Generations::FIRST,
+            issuer: None,
             metadata: None,
             ended: None,
         }

@@ -28,12 +28,21 @@ pub struct SessionFilter {
     pub(crate) device_type: Option<DeviceType>,
     pub(crate) network: Option<Network>,
     pub(crate) created_before: Option<OffsetDateTime>,
+    pub(crate) issuer: Option<String>,
 }
 
 impl SessionFilter {
     /// Every live session of every user.
     pub const fn everyone() -> Self {
-        Self { user: None, ids: None, device_name: None, device_type: None, network: None, created_before: None }
+        Self {
+            user: None,
+            ids: None,
+            device_name: None,
+            device_type: None,
+            network: None,
+            created_before: None,
+            issuer: None,
+        }
     }
 
     /// Of this user only.
@@ -66,6 +75,12 @@ impl SessionFilter {
         Self { created_before: Some(time), ..self }
     }
 
+    /// Registered as a session of this issuer only.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn of_issuer(self, issuer: impl Into<String>) -> Self {
+        Self { issuer: Some(issuer.into()), ..self }
+    }
+
     /// The user, where nothing but the user is asked for.
     pub(crate) fn just_user(&self) -> Option<&UserId> {
         let user = self.user.as_ref()?;
@@ -79,6 +94,7 @@ impl SessionFilter {
             && self.device_type.is_none_or(|kind| kind == session.device.kind)
             && self.network.is_none_or(|network| session.ip_address.is_some_and(|ip| network.0.contains(&ip)))
             && self.created_before.is_none_or(|time| session.created_at < time)
+            && self.issuer.as_ref().is_none_or(|issuer| session.issuer.as_ref() == Some(issuer))
     }
 }
 

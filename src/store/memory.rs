@@ -63,6 +63,7 @@ impl MemoryStore {
             authenticated_at: now,
             is_current: false,
             generations: Generations::FIRST,
+            issuer: new.issuer,
             metadata: new.metadata,
             ended: None,
         };
@@ -211,7 +212,8 @@ impl MemoryStore {
         let mut rows = self.rows();
         let before = rows.len();
         let older = |row: &Session, than| row.ended.as_ref().is_some_and(|ended| ended.at < now - than);
-        rows.retain(|_, row| !older(row, retention.history));
+        let gone = |row: &Session| row.issuer.is_none() || row.absolute_expires_at < now;
+        rows.retain(|_, row| !(older(row, retention.history) && gone(row)));
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| rows.contains_key(id));
         let mut scrubbed = 0;
         for row in rows.values_mut().filter(|row| older(row, retention.scrub_after)) {

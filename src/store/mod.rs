@@ -102,13 +102,25 @@ pub struct NewSession {
     pub absolute_lifetime: Duration,
     /// The application's own data.
     pub metadata: Option<serde_json::Value>,
+    /// The issuer that it is a session of, where it was not signed in here. Its row is kept as long as it could live,
+    /// ended or not.
+    pub issuer: Option<String>,
 }
 
 impl NewSession {
     /// A row of which only this much is known; set the other fields as needed.
     #[must_use]
     pub const fn new(id: SessionId, user_id: UserId, device: Device, absolute_lifetime: Duration) -> Self {
-        Self { id, user_id, device, user_agent: None, ip_address: None, absolute_lifetime, metadata: None }
+        Self {
+            id,
+            user_id,
+            device,
+            user_agent: None,
+            ip_address: None,
+            absolute_lifetime,
+            metadata: None,
+            issuer: None,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use jsonwebtoken::AlgorithmFamily;
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use time::OffsetDateTime;
 
 use super::{
@@ -22,7 +22,7 @@ use crate::{
 const DEFAULT_NAME: &str = "axum-device-sessions";
 
 /// RFC 7519 §4.1.4 speaks of "no more than a few minutes"; nodes that keep time need far less.
-const MAX_LEEWAY: Duration = Duration::from_secs(60);
+pub(super) const MAX_LEEWAY: Duration = Duration::from_secs(60);
 
 /// How access tokens are signed and which are accepted.
 ///
@@ -139,9 +139,6 @@ impl AccessTokens {
         }
         refuse_ambiguous(&self.accepted)?;
 
-        // Where the feature flags of other crates gave jsonwebtoken two providers or none, it would take a placeholder
-        // that panics at first use. Whoever installed one before us has chosen, and the self-test shows what it is worth.
-        let _already_installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let keys = TokenKeys {
             signer: self.signing.map(Signer::new),
             accepted: self.accepted,
@@ -150,18 +147,27 @@ impl AccessTokens {
             // At most a minute, so it is always representable.
             leeway: time::Duration::try_from(self.leeway).unwrap_or(time::Duration::ZERO),
         };
-        match catch_unwind(AssertUnwindSafe(|| keys.self_test())) {
-            Ok(Ok(())) => Ok(keys),
-            Ok(Err(failed)) => Err(ConfigError::new(format!(
-                "the cryptography provider that is installed for jsonwebtoken {failed}: install \
-                 `jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER`, or none"
-            ))),
-            Err(_panic) => Err(ConfigError::new(
-                "jsonwebtoken has no working cryptography provider: some crate of this program enabled both its features \
-                 `aws_lc_rs` and `rust_crypto`, or none, and used it already. Call \
-                 `jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default()` first thing in `main`",
-            )),
-        }
+        tried(|| keys.self_test())?;
+        Ok(keys)
+    }
+}
+
+/// Installs the cryptography provider of jsonwebtoken and tries it out.
+pub(super) fn tried(self_test: impl FnOnce() -> Result<(), String>) -> Result<(), ConfigError> {
+    // Where the feature flags of other crates gave jsonwebtoken two providers or none, it would take a placeholder
+    // that panics at first use. Whoever installed one before us has chosen, and the self-test shows what it is worth.
+    let _already_installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+    match catch_unwind(AssertUnwindSafe(self_test)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(failed)) => Err(ConfigError::new(format!(
+            "the cryptography provider that is installed for jsonwebtoken {failed}: install \
+             `jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER`, or none"
+        ))),
+        Err(_panic) => Err(ConfigError::new(
+            "jsonwebtoken has no working cryptography provider: some crate of this program enabled both its features \
+             `aws_lc_rs` and `rust_crypto`, or none, and used it already. Call \
+             `jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default()` first thing in `main`",
+        )),
     }
 }
 
@@ -223,14 +229,18 @@ impl TokenKeys {
             }
         }
         for key in &self.accepted {
-            // Sixty-four bytes are a possible length for ES256 and EdDSA, and a false value for each algorithm.
-            let no_signature = "A".repeat(86);
-            match jsonwebtoken::crypto::verify(&no_signature, b"self-test", &key.decoding, key.algorithm) {
-                Ok(false) => {}
-                Ok(true) => return Err("accepts a signature that is none".into()),
-                Err(_) => return Err(format!("cannot check {:?} signatures", key.algorithm)),
-            }
+            refuses_no_signature(&key.decoding, key.algorithm)?;
         }
         Ok(())
+    }
+}
+
+pub(super) fn refuses_no_signature(key: &DecodingKey, algorithm: Algorithm) -> Result<(), String> {
+    // Sixty-four bytes are a possible length for ES256 and EdDSA, and a false value for each algorithm.
+    let no_signature = "A".repeat(86);
+    match jsonwebtoken::crypto::verify(&no_signature, b"self-test", key, algorithm) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err("accepts a signature that is none".into()),
+        Err(_) => Err(format!("cannot check {algorithm:?} signatures")),
     }
 }

@@ -107,7 +107,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     // A plain `Cow` would always be owned.
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -115,18 +115,18 @@ fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// RFC 7519 §4.1.3: a string, or an array of strings.
-fn audience(raw: &RawValue) -> Option<Vec<Cow<'_, str>>> {
+pub(super) fn audience(raw: &RawValue) -> Option<Vec<Cow<'_, str>>> {
     text(raw).map(|one| vec![one]).or_else(|| serde_json::from_str(raw.get()).ok())
 }
 
-fn user_id(raw: &RawValue) -> Option<UserId> {
+pub(super) fn user_id(raw: &RawValue) -> Option<UserId> {
     let id = text(raw)?;
     (1..=UserId::MAX_LEN).contains(&id.len()).then(|| UserId::from(&*id))
 }
 
 /// Whole seconds since 1970, as this crate writes them. RFC 7519 would allow fractions, which nobody writes and which
 /// verifiers round in different ways.
-fn seconds(raw: &RawValue) -> Option<OffsetDateTime> {
+pub(super) fn seconds(raw: &RawValue) -> Option<OffsetDateTime> {
     let seconds: u64 = serde_json::from_str(raw.get()).ok()?;
     OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()
 }

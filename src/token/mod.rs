@@ -6,6 +6,8 @@
 
 mod access;
 mod claims;
+#[cfg(feature = "jwks")]
+pub(crate) mod issuer;
 mod keys;
 mod pem;
 pub(crate) mod refresh;
@@ -16,6 +18,8 @@ mod verify;
 
 pub use access::AccessTokens;
 pub(crate) use access::TokenKeys;
+#[cfg(feature = "jwks")]
+pub use issuer::{Issuer, IssuerClaims};
 pub use keys::{SigningKey, VerifyingKey};
 pub(crate) use sign::NewToken;
 pub(crate) use verify::{TokenRefusal, TokenUse, VerifiedToken};

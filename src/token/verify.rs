@@ -19,7 +19,7 @@ pub(super) const MAX_TOKEN: usize = 8 * 1024;
 
 /// How far `iat` may lie ahead of this node's clock: clocks of nodes differ. A validly signed token from further ahead
 /// means that some clock is wrong, perhaps ours.
-const MAX_AHEAD: time::Duration = time::Duration::seconds(300);
+pub(super) const MAX_AHEAD: time::Duration = time::Duration::seconds(300);
 
 /// Where a token was found, and so which `typ` it has to have (RFC 8725 §3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +38,17 @@ impl TokenUse {
         }
     }
 
-    /// RFC 7515 §4.1.9: a media type, so in any case, and `application/` may be left out.
     fn matches(self, typ: &str) -> bool {
-        const PREFIX: &str = "application/";
-        let short = match typ.get(..PREFIX.len()) {
-            Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
-            _ => typ,
-        };
-        short.eq_ignore_ascii_case(self.media_type())
+        short_type(typ).eq_ignore_ascii_case(self.media_type())
+    }
+}
+
+/// RFC 7515 §4.1.9: a media type, so in any case, and `application/` may be left out.
+pub(super) fn short_type(typ: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match typ.get(..PREFIX.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
+        _ => typ,
     }
 }
 
@@ -170,7 +173,7 @@ impl TokenKeys {
     }
 }
 
-fn decode(part: &str, otherwise: &'static str) -> Result<String, &'static str> {
+pub(super) fn decode(part: &str, otherwise: &'static str) -> Result<String, &'static str> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| otherwise)?;
     String::from_utf8(bytes).map_err(|_| otherwise)
 }

@@ -266,6 +266,7 @@ impl PostgresStore {
                     (&new.user_agent, Type::TEXT),
                     (&new.ip_address, Type::INET),
                     (&new.metadata, Type::JSONB),
+                    (&new.issuer, Type::TEXT),
                 ],
             )
             .await?;

@@ -8,7 +8,7 @@ const COLUMNS: &str = "id, user_id, \
     greatest(least(expires_at, '9999-01-01Z'), '0001-01-01Z') AS expires_at, \
     CASE WHEN ended_at IS NOT NULL THEN greatest(least(ended_at, '9999-01-01Z'), '0001-01-01Z') END AS ended_at, \
     end_reason, ended_by, device_name, device_type, form_factor, os, os_version, browser, browser_version, model, \
-    ip_address, location, country_code, metadata, generation, seen, at_floor, at_root, \
+    ip_address, location, country_code, metadata, issuer, generation, seen, at_floor, at_root, \
     greatest(least(authenticated_at, '9999-01-01Z'), '0001-01-01Z') AS authenticated_at, \
     clock_timestamp() AS read_at";
 
@@ -60,9 +60,9 @@ impl Sql {
             ),
             insert: format!(
                 "INSERT INTO {table} (id, user_id, expires_at, device_name, device_type, form_factor, os, os_version, \
-                 browser, browser_version, model, user_agent, ip_address, metadata) \
+                 browser, browser_version, model, user_agent, ip_address, metadata, issuer) \
                  VALUES ($1, $2, statement_timestamp() + $3 * interval '1 second', $4, $5, $6, $7, $8, $9, $10, $11, \
-                 $12, $13, $14) RETURNING {COLUMNS}"
+                 $12, $13, $14, $15) RETURNING {COLUMNS}"
             ),
             end_one: format!(
                 "UPDATE {table} SET ended_at = clock_timestamp(), end_reason = $3, ended_by = $4 \
@@ -174,6 +174,7 @@ impl Sql {
                 "WITH due AS ( \
                     SELECT id FROM {table} WHERE scrubbed = ANY ('{{false,true}}') AND ended_at IS NOT NULL \
                     AND ended_at < statement_timestamp() - $1 * interval '1 second' \
+                    AND (issuer IS NULL OR expires_at < statement_timestamp()) \
                     LIMIT $2 FOR UPDATE SKIP LOCKED \
                  ) DELETE FROM {table} s USING due WHERE s.id = due.id RETURNING s.id"
             ),

@@ -39,6 +39,7 @@ pub(super) async fn step(
         parameters.when(&device_type, Type::TEXT, "device_type = $"),
         parameters.when(&network, Type::TEXT, "ip_address <<= $::text::inet"),
         parameters.when(&filter.created_before, Type::TIMESTAMPTZ, "created_at < $"),
+        parameters.when(&filter.issuer, Type::TEXT, "issuer = $"),
     ];
     let sql = format!(
         "SELECT id, expires_at > clock_timestamp(){} AS meant FROM {table} WHERE ended_at IS NULL{} \

@@ -1,6 +1,8 @@
 //! Refresh tokens.
 
 mod rule;
+#[cfg(test)]
+mod rule_tests;
 mod secret;
 mod tokens;
 

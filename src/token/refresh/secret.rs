@@ -29,13 +29,13 @@ impl ServerSecrets {
 
     /// A key for each secret, for one purpose alone (HKDF, RFC 5869, with the purpose as its `info`): what is signed for one
     /// purpose is good for no other.
-    pub(crate) fn keys(&self, purpose: &'static str) -> Vec<hmac::Key> {
+    pub(crate) fn keys(&self, purpose: &'static str) -> Result<Vec<hmac::Key>, ConfigError> {
         let key = |secret: &Vec<u8>| {
             let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"axum-device-sessions").extract(secret);
-            root.expand(&[purpose.as_bytes()], hmac::HMAC_SHA256).ok().map(hmac::Key::from)
+            let expanded = root.expand(&[purpose.as_bytes()], hmac::HMAC_SHA256).map(hmac::Key::from);
+            expanded.map_err(|_| ConfigError::new("no key can be derived from the server secret"))
         };
-        // A key of 32 bytes can always be expanded.
-        self.0.iter().filter_map(key).collect()
+        self.0.iter().map(key).collect()
     }
 }
 

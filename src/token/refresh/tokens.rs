@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 use super::{rule::Generation, secret::ServerSecrets};
-use crate::session::SessionId;
+use crate::{error::ConfigError, session::SessionId};
 
 /// version ‖ session id ‖ generation ‖ HMAC-SHA256, in base64url.
 const VERSION: u8 = 1;
@@ -17,11 +17,17 @@ const MAC: usize = 32;
 const TEXT: usize = (BODY + MAC) * 4 / 3;
 
 /// Makes refresh tokens, and reads those that it or another node made.
-pub(crate) struct RefreshTokens(Vec<hmac::Key>);
+pub(crate) struct RefreshTokens {
+    makes: hmac::Key,
+    /// That one among them.
+    accepted: Vec<hmac::Key>,
+}
 
 impl RefreshTokens {
-    pub(crate) fn new(secrets: &ServerSecrets) -> Self {
-        Self(secrets.keys("refresh token"))
+    pub(crate) fn new(secrets: &ServerSecrets) -> Result<Self, ConfigError> {
+        let accepted = secrets.keys("refresh token v1")?;
+        let makes = accepted.first().cloned().ok_or_else(|| ConfigError::new("no server secret"))?;
+        Ok(Self { makes, accepted })
     }
 
     /// The token of this generation: the same each time.
@@ -30,9 +36,7 @@ impl RefreshTokens {
         token.push(VERSION);
         token.extend(id.as_uuid().as_bytes());
         token.extend(generation.to_be_bytes());
-        if let Some(key) = self.0.first() {
-            token.extend(hmac::sign(key, &token).as_ref());
-        }
+        token.extend_from_slice(hmac::sign(&self.makes, &token).as_ref());
         URL_SAFE_NO_PAD.encode(token)
     }
 
@@ -43,11 +47,14 @@ impl RefreshTokens {
         }
         let bytes: [u8; BODY + MAC] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
         let (body, mac) = bytes.split_at(BODY);
-        self.0.iter().find(|key| hmac::verify(key, body, mac).is_ok())?;
+        self.accepted.iter().find(|key| hmac::verify(key, body, mac).is_ok())?;
         let (version, rest) = body.split_first()?;
         let (id, generation) = rest.split_at(16);
         (*version == VERSION).then_some(())?;
-        Some((Uuid::from_slice(id).ok()?.into(), Generation::from_be_bytes(generation.try_into().ok()?)))
+        let generation = Generation::from_be_bytes(generation.try_into().ok()?);
+        // What a column can hold, and the next one too.
+        (1..i64::MAX.unsigned_abs()).contains(&generation).then_some(())?;
+        Some((Uuid::from_slice(id).ok()?.into(), generation))
     }
 }
 
@@ -67,7 +74,7 @@ mod tests {
     fn tokens(first: u8, others: &[u8]) -> RefreshTokens {
         let secret = |seed: &u8| (0..32).map(|byte| byte ^ seed).collect();
         let secrets = std::iter::once(&first).chain(others).map(secret).collect();
-        RefreshTokens::new(&ServerSecrets::new(secrets).unwrap())
+        RefreshTokens::new(&ServerSecrets::new(secrets).unwrap()).unwrap()
     }
 
     #[test]
@@ -78,6 +85,31 @@ mod tests {
         assert_eq!(tokens(2, &[1]).read(&token), Some((id, 7)), "the old secret is still accepted");
         assert_eq!(tokens(2, &[3]).read(&token), None);
         assert_ne!(token, tokens(2, &[1]).make(id, 7), "but the new one makes");
+    }
+
+    /// Computed apart from this crate, by another implementation of HKDF and HMAC: label, salt and layout must not change by
+    /// accident, or every refresh token becomes void.
+    #[test]
+    fn a_fixed_token() {
+        let id = SessionId::from(Uuid::from_u128(0x0198_c0de_0000_7000_8000_0000_0000_0001));
+        assert_eq!(tokens(0, &[]).make(id, 7), FIXED);
+        assert_eq!(tokens(0, &[]).read(FIXED), Some((id, 7)));
+    }
+
+    const FIXED: &str = "AQGYwN4AAHAAgAAAAAAAAAEAAAAAAAAAB4tA05f5LFfB0ZOnSqTWzBKg6P0sjI3VM3AhHzWqy9G2";
+
+    #[test]
+    fn no_generation_that_a_column_cannot_hold() {
+        let tokens = tokens(1, &[]);
+        for (generation, is_read) in [
+            (0, false),
+            (1, true),
+            (i64::MAX.unsigned_abs() - 1, true),
+            (i64::MAX.unsigned_abs(), false),
+            (u64::MAX, false),
+        ] {
+            assert_eq!(tokens.read(&tokens.make(SessionId::new(), generation)).is_some(), is_read, "{generation}");
+        }
     }
 
     #[test]

@@ -67,6 +67,7 @@ impl Asked {
             device_type,
             network,
             created_before: self.created_before,
+            issuer: None,
         })
     }
 }
