@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "jwks")]
+use crate::token::Issuer;
 use crate::{
     clock::Clock,
     error::ConfigError,
@@ -19,6 +21,8 @@ use crate::{
 pub struct SessionsBuilder {
     pub(crate) store: Arc<dyn SessionStore>,
     access_tokens: Option<AccessTokens>,
+    #[cfg(feature = "jwks")]
+    issuers: Vec<Issuer>,
     idle_timeout: Duration,
     absolute_lifetime: Duration,
     access_token_ttl: Duration,
@@ -62,6 +66,8 @@ pub(crate) struct Settings {
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn SessionStore>,
     pub(crate) access_tokens: AccessTokens,
+    #[cfg(feature = "jwks")]
+    pub(crate) issuers: Vec<Issuer>,
     pub(crate) refresh_tokens: Option<RefreshTokens>,
     pub(crate) on_issue: Option<OnIssue>,
     pub(crate) clock: Clock,
@@ -72,6 +78,8 @@ impl SessionsBuilder {
         Self {
             store: Arc::new(store),
             access_tokens: None,
+            #[cfg(feature = "jwks")]
+            issuers: Vec::new(),
             idle_timeout: Duration::from_secs(14 * DAY),
             absolute_lifetime: Duration::from_secs(90 * DAY),
             access_token_ttl: Duration::from_secs(15 * 60),
@@ -95,6 +103,14 @@ impl SessionsBuilder {
     /// The keys that sign and verify access tokens. Required: there is no safe default for a key.
     pub fn access_tokens(self, access_tokens: AccessTokens) -> Self {
         Self { access_tokens: Some(access_tokens), ..self }
+    }
+
+    /// Accepts the access tokens of another issuer too, or, without [`access_tokens`](Self::access_tokens), instead of own
+    /// ones. May be called several times. Their `Authorization: Bearer` is checked like any other, and so is their session.
+    #[cfg(feature = "jwks")]
+    pub fn accept_tokens_of(mut self, issuer: Issuer) -> Self {
+        self.issuers.push(issuer);
+        self
     }
 
     /// A session ends this long after its last request. Default: 14 days, so that a fortnight's holiday signs nobody
@@ -269,6 +285,8 @@ impl SessionsBuilder {
         let Self {
             store,
             access_tokens,
+            #[cfg(feature = "jwks")]
+            issuers,
             idle_timeout,
             absolute_lifetime,
             access_token_ttl,
@@ -287,6 +305,8 @@ impl SessionsBuilder {
             on_issue,
             clock,
         } = self;
+        #[cfg(feature = "jwks")]
+        let access_tokens = access_tokens.or_else(|| (!issuers.is_empty()).then(AccessTokens::none));
         let access_tokens = access_tokens.ok_or_else(|| {
             ConfigError::new("no keys: call `.access_tokens(AccessTokens::hs256(&secret)?)` before `build()`")
         })?;
@@ -360,7 +380,18 @@ impl SessionsBuilder {
             retention: Retention::new(scrub_after, history),
             upkeep_interval: (idle_timeout.min(absolute_lifetime) / 20).clamp(UPKEEP_AT_MOST, UPKEEP_AT_LEAST),
         };
-        Ok((settings, Parts { store, access_tokens, refresh_tokens, on_issue, clock }))
+        Ok((
+            settings,
+            Parts {
+                store,
+                access_tokens,
+                #[cfg(feature = "jwks")]
+                issuers,
+                refresh_tokens,
+                on_issue,
+                clock,
+            },
+        ))
     }
 }
 

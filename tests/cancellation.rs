@@ -13,8 +13,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum_device_sessions::{
-    Device, EndOutcome, EndReason, EndTarget, Issue, PostgresStore, SessionId, SessionStore, SignIn,
-    store::{Activity, EndRequest, NewSession},
+    Device, EndOutcome, EndReason, EndTarget, Issue, PostgresStore, SessionFilter, SessionId, SessionStore, SignIn,
+    store::{Activity, EndRequest, Expire, Idle, NewSession, Retention},
 };
 use deadpool_postgres::{Manager, Pool, Runtime};
 use node::{Node, cold, migrated};
@@ -214,7 +214,24 @@ async fn the_store_itself() {
     let subject = Subject::new().await;
     let store = &subject.store;
     let kept = subject.cold().await.session.id;
-    for what in ["create", "load", "load many", "list", "end", "end all", "record", "check", "migrate"] {
+    let all = [
+        "create",
+        "load",
+        "load many",
+        "list",
+        "history",
+        "walk",
+        "walk on",
+        "end",
+        "end all",
+        "end these",
+        "record",
+        "expire",
+        "purge",
+        "check",
+        "migrate",
+    ];
+    for what in all {
         for polls in 0.. {
             let id = subject.cold().await.session.id;
             subject.forget_connections();
@@ -237,6 +254,35 @@ async fn the_store_itself() {
                 "end all" => {
                     let end = store.end(request(EndTarget::Others { user: "ahmed".into(), keep: id }));
                     cancelled_after(polls, end).await.map(|done| drop(done.expect(what)))
+                }
+                "end these" => {
+                    let end = store.end(request(EndTarget::These { ids: vec![id, kept] }));
+                    cancelled_after(polls, end).await.map(|done| drop(done.expect(what)))
+                }
+                "history" => {
+                    cancelled_after(polls, store.history(&"ahmed".into(), 9)).await.map(|done| drop(done.expect(what)))
+                }
+                "walk" | "walk on" => {
+                    let (everyone, after) = (SessionFilter::everyone(), (what == "walk on").then_some(kept));
+                    cancelled_after(polls, store.walk(&everyone, after)).await.map(|done| drop(done.expect(what)))
+                }
+                "expire" => {
+                    // Of each kind one, so that every statement runs.
+                    let over = "UPDATE device_sessions.sessions SET expires_at = now() WHERE id = $1";
+                    let over_too = subject.cold().await.session.id;
+                    subject.checker.execute(over, &[&over_too.as_uuid()]).await.expect("over");
+                    let idle = Some(Idle::new(Duration::ZERO, Duration::ZERO));
+                    let expire = store.expire(Expire::new(idle, Duration::ZERO));
+                    cancelled_after(polls, expire).await.map(|done| assert!(!done.expect(what).ended.is_empty()))
+                }
+                "purge" => {
+                    let old = "INSERT INTO device_sessions.sessions (id, user_id, expires_at, device_name, device_type, \
+                               ended_at, end_reason) SELECT gen_random_uuid(), 'lena', now(), 'Test', 'other', \
+                               now() - days * interval '1 day', 'logout' FROM unnest('{2,4}'::int[]) AS days";
+                    subject.checker.batch_execute(old).await.expect("old ones");
+                    let day = Duration::from_secs(86_400);
+                    let purge = store.purge(Retention::new(day, 3 * day));
+                    cancelled_after(polls, purge).await.map(|done| assert!(done.expect(what).deleted > 0))
                 }
                 "record" => {
                     let batch = vec![Activity::new(id, Duration::ZERO, None)];

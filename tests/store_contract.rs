@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use axum_device_sessions::{
     Device, DeviceType, EndOutcome, EndReason, EndTarget, Ended, ErrorKind, FormFactor, MemoryStore, PostgresStore,
-    Session, SessionId, SessionStore, UserId,
-    store::{Activity, EndRequest, NewSession},
+    Session, SessionFilter, SessionId, SessionStore, UserId,
+    store::{Activity, EndRequest, Expire, Idle, NewSession, Retention},
 };
 use support::TestDb;
 
@@ -68,6 +68,13 @@ contract!(
     the_address_of_the_newest_request_wins,
     the_newest_of_two_in_a_batch_counts,
     of_many_ends_at_once_one_is_first,
+    these_are_ended_whoevers_they_are,
+    what_has_run_out_is_ended_with_its_reason_and_moment,
+    what_is_not_idle_for_certain_is_not_ended,
+    the_old_are_removed_and_the_young_stay,
+    the_history_is_the_newest_ends_and_what_lives,
+    a_walk_meets_what_is_meant_and_lives,
+    a_walk_from_nowhere_is_refused,
 );
 
 async fn postgres_store(db: &TestDb) -> PostgresStore {
@@ -401,4 +408,167 @@ async fn of_many_ends_at_once_one_is_first(store: &dyn SessionStore) {
         assert_eq!(firsts, 1);
         end_it(store, caller).await;
     }
+}
+
+async fn lives_for(store: &dyn SessionStore, user: &str, lifetime: Duration) -> Session {
+    let mut new = new_session(user);
+    new.absolute_lifetime = lifetime;
+    store.create(new).await.expect("created")
+}
+
+/// A round over all rows whenever it is asked for.
+async fn expire(store: &dyn SessionStore, idle: Option<Idle>) -> Vec<(SessionId, Ended)> {
+    let expired = store.expire(Expire::new(idle, Duration::ZERO)).await.expect("expired");
+    assert!(!expired.more);
+    expired.ended
+}
+
+async fn these_are_ended_whoevers_they_are(store: &dyn SessionStore) {
+    let (mine, hers, spared) = (create(store, "ahmed").await, create(store, "lena").await, create(store, "lena").await);
+    let before = create(store, "ahmed").await.id;
+    let first = end_it(store, before).await;
+    let over = lives_for(store, "sam", Duration::ZERO).await.id;
+    let ids = vec![hers.id, mine.id, before, SessionId::new(), over, mine.id];
+    let end_these = async |ids| match end(store, EndTarget::These { ids }, EndReason::RevokedByAdmin).await {
+        EndOutcome::Ended(done) => done,
+        other => panic!("not ended: {other:?}"),
+    };
+    let mut done = end_these(ids.clone()).await;
+    done.sort_by_key(|(id, _)| *id);
+    let mut expected = [hers.id, mine.id, over];
+    expected.sort();
+    assert_eq!(done.iter().map(|(id, _)| *id).collect::<Vec<_>>(), expected, "each once");
+    for (id, ended) in done {
+        assert_eq!((&ended.reason, ended.by.as_deref()), (&EndReason::RevokedByAdmin, Some("test")));
+        assert_eq!(load(store, id).await.ended, Some(ended));
+    }
+    assert_eq!(load(store, before).await.ended, Some(first));
+    assert_eq!(load(store, spared.id).await, spared);
+    assert_eq!((end_these(ids).await, end_these(Vec::new()).await), (Vec::new(), Vec::new()));
+}
+
+async fn what_has_run_out_is_ended_with_its_reason_and_moment(store: &dyn SessionStore) {
+    let (live, ended) = (create(store, "ahmed").await, create(store, "ahmed").await.id);
+    let how = end_it(store, ended).await;
+    let over = lives_for(store, "ahmed", Duration::ZERO).await;
+    let done = expire(store, None).await;
+    let [(id, absolute)] = &done[..] else { panic!("one is over: {done:?}") };
+    assert_eq!((*id, &absolute.reason, &absolute.by), (over.id, &EndReason::Absolute, &None));
+    assert_eq!(absolute.at, over.absolute_expires_at, "when it was over, not when it was found");
+    assert_eq!(load(store, over.id).await.ended.as_ref(), Some(absolute));
+
+    let idle = expire(store, Some(Idle::new(Duration::ZERO, Duration::ZERO))).await;
+    let [(id, idle)] = &idle[..] else { panic!("one is idle: {idle:?}") };
+    assert_eq!((*id, &idle.reason, idle.at), (live.id, &EndReason::Idle, live.last_activity_at));
+    assert_eq!(load(store, live.id).await.ended.as_ref(), Some(idle));
+    assert_eq!(expire(store, Some(Idle::new(Duration::ZERO, Duration::ZERO))).await, [], "each once");
+    assert_eq!(load(store, ended).await.ended, Some(how));
+
+    // Both at once: whichever came first; at the same moment the absolute end, as requests are told.
+    for (lifetime, timeout, allowance, reason) in [
+        (3_000, 1_000, 1_000, EndReason::Idle),
+        (3_000, 1_000, 2_000, EndReason::Absolute),
+        (3_000, 5_000, 0, EndReason::Absolute),
+    ] {
+        let micros = Duration::from_micros;
+        let both = lives_for(store, "ahmed", micros(lifetime)).await;
+        support::eventually("it is over", async || {
+            store.load(&[both.id]).await.expect("loaded").now > both.absolute_expires_at + micros(5_000)
+        })
+        .await;
+        let done = expire(store, Some(Idle::new(micros(timeout), micros(allowance)))).await;
+        let [(id, ended)] = &done[..] else { panic!("one: {done:?}") };
+        let at = if reason == EndReason::Idle { both.created_at + micros(timeout) } else { both.absolute_expires_at };
+        assert_eq!((*id, &ended.reason, ended.at), (both.id, &reason, at), "{lifetime} {timeout} {allowance}");
+    }
+}
+
+async fn what_is_not_idle_for_certain_is_not_ended(store: &dyn SessionStore) {
+    let session = create(store, "ahmed").await;
+    for idle in [None, Some(Idle::new(DAY, Duration::ZERO)), Some(Idle::new(Duration::ZERO, DAY))] {
+        assert_eq!(expire(store, idle).await, []);
+    }
+    assert_eq!(load(store, session.id).await, session);
+}
+
+async fn the_old_are_removed_and_the_young_stay(store: &dyn SessionStore) {
+    let live = create(store, "ahmed").await;
+    let mut new = new_session("ahmed");
+    new.ip_address = Some([192, 0, 2, 1].into());
+    let ended = store.create(new).await.expect("created").id;
+    end_it(store, ended).await;
+    let before = load(store, ended).await;
+    let purge = async |scrub_after, history| {
+        let purged = store.purge(Retention::new(scrub_after, history)).await.expect("purged");
+        (purged.scrubbed, purged.deleted, purged.more)
+    };
+    assert_eq!(purge(DAY, DAY).await, (0, 0, false));
+    assert_eq!(load(store, ended).await, before);
+    assert_eq!(purge(Duration::ZERO, DAY).await, (1, 0, false));
+    let mut without_address = before.clone();
+    without_address.ip_address = None;
+    assert_eq!(load(store, ended).await, without_address, "and nothing else");
+    assert_eq!(purge(Duration::ZERO, DAY).await, (0, 0, false), "once");
+    assert_eq!(purge(Duration::ZERO, Duration::ZERO).await, (0, 1, false));
+    assert!(store.load(&[ended]).await.expect("loaded").sessions.is_empty());
+    assert_eq!(load(store, live.id).await, live, "of any age");
+    // Never scrubbed before.
+    end_it(store, live.id).await;
+    assert_eq!(purge(Duration::ZERO, Duration::ZERO).await, (0, 1, false));
+}
+
+async fn the_history_is_the_newest_ends_and_what_lives(store: &dyn SessionStore) {
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(create(store, "ahmed").await.id);
+    }
+    let (live, over) = (create(store, "ahmed").await.id, lives_for(store, "ahmed", Duration::ZERO).await.id);
+    end_it(store, create(store, "lena").await.id).await;
+    for place in [2, 0, 3, 1] {
+        end_it(store, ids[place]).await;
+    }
+    let history = async |limit| {
+        let loaded = store.history(&"ahmed".into(), limit).await.expect("listed");
+        let (mut ended, live): (Vec<_>, Vec<_>) = loaded.sessions.into_iter().partition(|one| one.ended.is_some());
+        ended.sort_by_key(|one| std::cmp::Reverse(one.ended.as_ref().map(|ended| ended.at)));
+        let ids = |sessions: Vec<Session>| sessions.iter().map(|one| one.id).collect::<Vec<_>>();
+        let mut live = ids(live);
+        live.sort();
+        (ids(ended), live)
+    };
+    let mut living = vec![live, over];
+    living.sort();
+    assert_eq!(history(100).await, (vec![ids[1], ids[3], ids[0], ids[2]], living.clone()));
+    assert_eq!(history(2).await, (vec![ids[1], ids[3]], living));
+    assert!(store.history(&"nobody".into(), 100).await.expect("listed").sessions.is_empty());
+}
+
+async fn a_walk_meets_what_is_meant_and_lives(store: &dyn SessionStore) {
+    let (mine, hers) = (create(store, "ahmed").await.id, create(store, "lena").await.id);
+    end_it(store, create(store, "lena").await.id).await;
+    lives_for(store, "lena", Duration::ZERO).await;
+    let walk = async |filter, after| {
+        let walked = store.walk(&filter, after).await.expect("walked");
+        assert_eq!(walked.next, None, "there are few");
+        walked.matching
+    };
+    let mut all = walk(SessionFilter::everyone(), None).await;
+    let rest = walk(SessionFilter::everyone(), Some(all[0])).await;
+    assert_eq!(rest, all[1..], "on after the first");
+    all.sort();
+    let mut expected = [mine, hers];
+    expected.sort();
+    assert_eq!(all, expected);
+    assert_eq!(walk(SessionFilter::everyone().of_user("lena"), None).await, [hers]);
+    assert_eq!(walk(SessionFilter::everyone().with_ids([mine]).of_user("lena"), None).await, []);
+    // It may stand on one that has ended meanwhile.
+    end_it(store, all[0]).await;
+    store.walk(&SessionFilter::everyone(), Some(all[0])).await.expect("walked on");
+}
+
+/// To go on after a row that is gone would look like the end of the walk, with most of it not done.
+async fn a_walk_from_nowhere_is_refused(store: &dyn SessionStore) {
+    create(store, "ahmed").await;
+    let error = store.walk(&SessionFilter::everyone(), Some(SessionId::new())).await.expect_err("from where?");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }

@@ -5,6 +5,10 @@ mod admin;
 mod confirm;
 mod current;
 mod end;
+#[cfg(feature = "jwks")]
+mod foreign;
+#[cfg(all(feature = "jwks", feature = "routes"))]
+mod foreign_logout;
 mod health;
 mod list;
 mod refresh;
@@ -30,8 +34,10 @@ pub use self::{
 };
 pub(crate) use self::{
     sign_in::OnIssue,
-    validate::{KnownToken, PendingRead, Refusal, Refused, Validation, Verdict},
+    validate::{Caller, KnownToken, PendingRead, Refusal, Refused, Validation, Verdict},
 };
+#[cfg(feature = "jwks")]
+use crate::token::issuer::Issuers;
 use crate::{
     activity::{Command, Recorder, Writer},
     cache::{LoadLimits, SessionCache, TokenCache, Trust},
@@ -54,6 +60,8 @@ pub(crate) struct Inner {
     cache: Arc<SessionCache>,
     keys: TokenKeys,
     known_tokens: TokenCache<KnownToken>,
+    #[cfg(feature = "jwks")]
+    issuers: Issuers,
     recorder: Arc<Recorder>,
     writer: mpsc::Sender<Command>,
     clock: Clock,
@@ -92,7 +100,9 @@ impl Sessions {
     }
 
     pub(crate) fn start(settings: Settings, parts: Parts) -> Result<Self, ConfigError> {
-        let Parts { store, access_tokens, refresh_tokens, on_issue, clock } = parts;
+        let Parts { store, access_tokens, refresh_tokens, on_issue, clock, .. } = parts;
+        #[cfg(feature = "jwks")]
+        let issuers = Issuers::seal(parts.issuers, access_tokens.name(), &clock)?;
         let keys = access_tokens.seal()?;
         let changes = store.changes(&clock, settings.max_staleness);
         let alone = matches!(changes, Changes::OnlyHere);
@@ -126,6 +136,8 @@ impl Sessions {
             cache,
             keys,
             known_tokens,
+            #[cfg(feature = "jwks")]
+            issuers,
             recorder,
             writer,
             clock,

@@ -12,7 +12,11 @@ use std::{
 
 use tokio::time::Instant;
 
+#[cfg(feature = "jwks")]
+use super::foreign::Foreign;
 use super::{CurrentSession, Inner, Sessions};
+#[cfg(feature = "jwks")]
+use crate::token::issuer::PendingKeys;
 use crate::{
     cache::{Known, Reading, State},
     clock::Tick,
@@ -66,6 +70,8 @@ pub(crate) struct KnownToken {
     /// The whole payload as JSON, where it holds more than this crate's own claims.
     pub(crate) claims: Option<Box<str>>,
     pub(crate) state: Arc<State>,
+    #[cfg(feature = "jwks")]
+    pub(super) foreign: Option<Foreign>,
     /// Whose it is: a request may pass the layers of several `Sessions`.
     pub(crate) home: Weak<Inner>,
 }
@@ -81,6 +87,8 @@ impl KnownToken {
             expires: Tick::from_nanos(u64::MAX),
             claims: None,
             state,
+            #[cfg(feature = "jwks")]
+            foreign: None,
             home: Weak::new(),
         }
     }
@@ -112,84 +120,160 @@ pub(crate) enum Validation {
     Read(PendingRead),
 }
 
-/// A verified token whose session has to be read.
+/// Why a token does not (yet) name a session.
+pub(crate) enum Unidentified {
+    Refused(Refused),
+    #[cfg(feature = "jwks")]
+    NeedsKeys(PendingKeys),
+}
+
+impl From<TokenRefusal> for Refused {
+    fn from(refusal: TokenRefusal) -> Self {
+        match refusal {
+            TokenRefusal::Expired { session_id, user_id } => {
+                Self { why: Refusal::TokenExpired, named: Some((session_id, user_id)) }
+            }
+            TokenRefusal::Invalid(why) => {
+                tracing::debug!(why, "token refused");
+                Self { why: Refusal::InvalidToken, named: None }
+            }
+        }
+    }
+}
+
+/// A token that takes more than what is in memory: its session has to be read, or its issuer asked for a key.
 pub(crate) struct PendingRead {
     sessions: Sessions,
-    token: Arc<KnownToken>,
+    token: PendingToken,
     strict: bool,
     ip_address: Option<IpAddr>,
+    user_agent: Option<String>,
     touch: bool,
+}
+
+enum PendingToken {
+    Known(Arc<KnownToken>),
+    #[cfg(feature = "jwks")]
+    NeedsKeys(Box<str>, PendingKeys),
+}
+
+/// Who sends a request, as far as the request tells.
+pub(crate) trait Caller {
+    fn ip_address(&self) -> Option<IpAddr>;
+    fn user_agent(&self) -> Option<String>;
 }
 
 impl Sessions {
     /// Judges one token; with `strict` only by a read begun after this call. `touch`: the request counts as activity.
-    /// `ip_address` is where it comes from, if that is known.
     pub(crate) fn validate(
         &self,
         token: &str,
         usage: TokenUse,
         strict: bool,
         touch: bool,
-        ip_address: impl FnOnce() -> Option<IpAddr>,
+        caller: &impl Caller,
     ) -> Validation {
         let now = self.0.clock.tick();
+        let pending = |token| {
+            telemetry::miss();
+            let (ip_address, user_agent) = (caller.ip_address(), caller.user_agent());
+            Validation::Read(PendingRead { sessions: self.clone(), token, strict, ip_address, user_agent, touch })
+        };
         let token = match self.identify(token, usage, now) {
             Ok(token) => token,
-            Err(refused) => return Validation::Done(Verdict::Refused(refused)),
+            Err(Unidentified::Refused(refused)) => return Validation::Done(Verdict::Refused(refused)),
+            #[cfg(feature = "jwks")]
+            Err(Unidentified::NeedsKeys(keys)) => return pending(PendingToken::NeedsKeys(token.into(), keys)),
         };
         let verdict = if strict { None } else { self.judge_cached(&token, now) };
-        if let Some(verdict) = verdict {
-            telemetry::hit();
-            if let Verdict::Live(current) = &verdict {
-                self.0.note_use(&token, current);
-                if touch {
-                    self.0.recorder.touch(token.state.seen(), now, ip_address);
-                }
+        let Some(verdict) = verdict else { return pending(PendingToken::Known(token)) };
+        telemetry::hit();
+        if let Verdict::Live(current) = &verdict {
+            self.0.note_use(&token, current);
+            if touch {
+                self.0.recorder.touch(token.state.seen(), now, || caller.ip_address());
             }
-            return Validation::Done(verdict);
         }
-        telemetry::miss();
-        Validation::Read(PendingRead { sessions: self.clone(), token, strict, ip_address: ip_address(), touch })
+        Validation::Done(verdict)
     }
 
     /// A session that was live by what is in memory, judged by a read that begins now. It has been touched already.
     pub(crate) fn read_again(&self, current: &CurrentSession) -> PendingRead {
         telemetry::miss();
-        let token = Arc::clone(current.token());
-        PendingRead { sessions: self.clone(), token, strict: true, ip_address: None, touch: false }
+        let token = PendingToken::Known(Arc::clone(current.token()));
+        PendingRead { sessions: self.clone(), token, strict: true, ip_address: None, user_agent: None, touch: false }
+    }
+
+    /// The session that a token names, if that can be said at once: whether or not the token has expired.
+    pub(crate) fn named_by_token(&self, token: &str, usage: TokenUse) -> Option<SessionId> {
+        match self.identify(token, usage, self.tick()) {
+            Ok(known) => Some(known.state.id()),
+            Err(Unidentified::Refused(refused)) => refused.named.map(|(session, _)| session),
+            #[cfg(feature = "jwks")]
+            Err(Unidentified::NeedsKeys(_)) => None,
+        }
     }
 
     /// The session that a token names, if its signature and its claims are right. No database, no session check.
-    pub(crate) fn identify(&self, token: &str, usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Refused> {
+    pub(super) fn identify(&self, token: &str, usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Unidentified> {
         let known = match self.0.known_tokens.get(token) {
-            Some(known) if known.usage == usage => known,
+            Some(known) if known.usage == usage && self.still_holds(&known) => known,
             _ => self.verify(token, usage, now)?,
         };
         if known.expires <= now {
-            return Err(Refused { why: Refusal::TokenExpired, named: Some(known.named()) });
+            return Err(Unidentified::Refused(Refused { why: Refusal::TokenExpired, named: Some(known.named()) }));
         }
         Ok(known)
     }
 
-    fn verify(&self, token: &str, usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Refused> {
-        match self.0.keys.verify(token, usage, self.0.clock.wall()) {
-            Ok(VerifiedToken { session_id, user_id, generation, expires_in, claims, .. }) => {
-                let state = self.0.cache.state(session_id);
-                let expires = now.after(expires_in);
-                let home = Arc::downgrade(&self.0);
-                let used = AtomicBool::new(false);
-                let known = Arc::new(KnownToken { user_id, usage, generation, used, expires, claims, state, home });
-                self.0.known_tokens.insert(token, Arc::clone(&known));
-                Ok(known)
-            }
-            Err(TokenRefusal::Expired { session_id, user_id }) => {
-                Err(Refused { why: Refusal::TokenExpired, named: Some((session_id, user_id)) })
-            }
-            Err(TokenRefusal::Invalid(why)) => {
-                tracing::debug!(why, "token refused");
-                Err(Refused { why: Refusal::InvalidToken, named: None })
-            }
+    fn verify(&self, token: &str, usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Unidentified> {
+        #[cfg(feature = "jwks")]
+        if usage == TokenUse::Access
+            && let Some(foreign) = self.verify_foreign(token, now)
+        {
+            return foreign;
         }
+        match self.0.keys.verify(token, usage, self.0.clock.wall()) {
+            Ok(verified) => Ok(self.remember(
+                token,
+                usage,
+                verified,
+                #[cfg(feature = "jwks")]
+                None,
+                now,
+            )),
+            Err(refusal) => Err(Unidentified::Refused(refusal.into())),
+        }
+    }
+
+    pub(super) fn remember(
+        &self,
+        token: &str,
+        usage: TokenUse,
+        VerifiedToken { session_id, user_id, generation, expires_in, claims, .. }: VerifiedToken,
+        #[cfg(feature = "jwks")] foreign: Option<Foreign>,
+        now: Tick,
+    ) -> Arc<KnownToken> {
+        let known = Arc::new(KnownToken {
+            user_id,
+            usage,
+            generation,
+            used: AtomicBool::new(false),
+            expires: now.after(expires_in),
+            claims,
+            state: self.0.cache.state(session_id),
+            #[cfg(feature = "jwks")]
+            foreign,
+            home: Arc::downgrade(&self.0),
+        });
+        self.0.known_tokens.insert(token, Arc::clone(&known));
+        known
+    }
+
+    #[cfg(not(feature = "jwks"))]
+    #[expect(clippy::unused_self, reason = "with `jwks`, keys may be taken back")]
+    const fn still_holds(&self, _known: &KnownToken) -> bool {
+        true
     }
 
     /// The verdict, if what is in memory is enough for one.
@@ -220,6 +304,9 @@ impl Sessions {
         }
         let (session, deadlines) = match &reading.known {
             Known::Row { session, deadlines } if session.user_id == token.user_id => (session, *deadlines),
+            // To be registered, by whoever may read and write.
+            #[cfg(feature = "jwks")]
+            Known::Missing if token.may_be_adopted() => return None,
             Known::Row { .. } | Known::Missing => {
                 let why = Refusal::InvalidToken;
                 return Some(Verdict::Refused(Refused { why, named: Some(token.named()) }));
@@ -254,9 +341,23 @@ impl PendingRead {
     /// # Cancel safety
     ///
     /// Dropped, the read goes on for whoever else waits for it.
+    #[allow(clippy::infallible_destructuring_match, reason = "there is a second variant with `jwks`")]
     pub(crate) async fn finish(self, deadline: Instant) -> Verdict {
-        let Self { sessions, token, strict, ip_address, touch } = self;
-        let verdict = match sessions.read_and_judge(&token, strict, deadline).await {
+        let Self { sessions, token, strict, ip_address, user_agent, touch } = self;
+        let token = match token {
+            PendingToken::Known(token) => token,
+            #[cfg(feature = "jwks")]
+            PendingToken::NeedsKeys(token, keys) => {
+                match sessions.fetch_keys_and_identify(&token, keys, deadline).await {
+                    Ok(token) => token,
+                    Err(Some(refused)) => return Verdict::Refused(refused),
+                    // The issuer could not be asked, so nothing was learnt about the token.
+                    Err(None) => return Verdict::Unavailable,
+                }
+            }
+        };
+        let caller = (user_agent, ip_address);
+        let verdict = match sessions.read_and_judge(&token, strict, caller, deadline).await {
             Ok(verdict) => verdict,
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, session = %token.state.id(), "not validated");
@@ -285,12 +386,22 @@ impl Sessions {
         &self,
         token: &Arc<KnownToken>,
         strict: bool,
+        #[cfg_attr(not(feature = "jwks"), expect(unused_variables, reason = "for registering sessions"))] caller: (
+            Option<String>,
+            Option<IpAddr>,
+        ),
         deadline: Instant,
     ) -> Result<Verdict, Arc<Error>> {
         let judged = async {
             let reading = self.0.cache.read(&token.state, strict).await?;
+            #[cfg(feature = "jwks")]
+            let is_missing = matches!(reading.known, Known::Missing);
             if let Some(verdict) = self.judge(token, reading, self.0.clock.tick()) {
                 return Ok(verdict);
+            }
+            #[cfg(feature = "jwks")]
+            if is_missing {
+                self.0.adopt(token, caller).await?;
             }
             // Idle by a reading that we joined late: one more, begun now, decides.
             let reading = self.0.cache.read(&token.state, true).await?;

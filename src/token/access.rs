@@ -77,6 +77,18 @@ impl AccessTokens {
         Self::accepting(vec![key])
     }
 
+    /// No tokens of our own: all are another issuer's.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn none() -> Self {
+        Self::accepting(Vec::new())
+    }
+
+    /// Their `iss`, if there are any.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn name(&self) -> Option<&str> {
+        (!self.accepted.is_empty()).then_some(&self.issuer)
+    }
+
     fn accepting(accepted: Vec<VerifyingKey>) -> Self {
         Self {
             signing: None,

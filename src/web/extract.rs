@@ -9,7 +9,7 @@ use std::{
 
 use axum::extract::ConnectInfo;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use http::{header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -218,8 +218,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        let user_agent = parts.headers.get(header::USER_AGENT).map(|value| bounded(value.as_bytes()));
-        Ok(Self { user_agent, ip_address: peer(&parts.extensions) })
+        Ok(Self { user_agent: user_agent(&parts.headers), ip_address: peer(&parts.extensions) })
     }
 }
 
@@ -234,6 +233,11 @@ impl SignIn {
 /// `into_make_service_with_connect_info`.
 pub(super) fn peer(extensions: &http::Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_canonical())
+}
+
+/// The User-Agent, bounded.
+pub(super) fn user_agent(headers: &HeaderMap) -> Option<String> {
+    headers.get(header::USER_AGENT).map(|value| bounded(value.as_bytes()))
 }
 
 /// As text, without what Postgres or a terminal would choke on, and no longer than anybody needs.

@@ -1,6 +1,7 @@
 //! A request comes in.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -12,12 +13,12 @@ use tower::Service;
 
 use super::{
     credential::{self, Credential, Presented},
-    extract::{Judgement, peer},
+    extract::{Judgement, peer, user_agent},
     future::ResponseFuture,
     layer::{Shared, Who},
 };
 use crate::{
-    sessions::{PendingRead, Refusal, Refused, Sessions, Validation, Verdict},
+    sessions::{Caller, PendingRead, Refusal, Refused, Sessions, Validation, Verdict},
     token::TokenUse,
 };
 
@@ -101,7 +102,8 @@ impl Shared {
         }
         if self.credential.is_none() && self.counts.is_none() {
             let presented = credential::find(request.headers());
-            let judging = self.judge_presented(sessions, presented, true, request.extensions());
+            let head = Head { headers: request.headers(), extensions: request.extensions() };
+            let judging = self.judge_presented(sessions, presented, true, &head);
             return (request, judging);
         }
         let (parts, body) = request.into_parts();
@@ -115,7 +117,8 @@ impl Shared {
             }
             None => credential::find(&parts.headers),
         };
-        let judging = self.judge_presented(sessions, presented, touch, &parts.extensions);
+        let head = Head { headers: &parts.headers, extensions: &parts.extensions };
+        let judging = self.judge_presented(sessions, presented, touch, &head);
         (Request::from_parts(parts, body), judging)
     }
 
@@ -124,7 +127,7 @@ impl Shared {
         sessions: &Sessions,
         presented: Presented<'_>,
         touch: bool,
-        extensions: &Extensions,
+        head: &Head<'_>,
     ) -> Judging {
         let refused = |why| Verdict::Refused(Refused { why, named: None });
         let done = |verdict, by_cookie| Judging::Done(Judgement::of(verdict, by_cookie, self));
@@ -138,20 +141,32 @@ impl Shared {
             Presented::One(one) => one,
         };
         let by_cookie = usage == TokenUse::Cookie;
-        match sessions.validate(token, usage, self.strict, touch, || peer(extensions)) {
+        match sessions.validate(token, usage, self.strict, touch, head) {
             Validation::Done(verdict) => done(verdict, by_cookie),
             Validation::Read(pending) => Judging::Read { pending, by_cookie, began: None },
         }
     }
 }
 
+/// Who is calling.
+struct Head<'a> {
+    headers: &'a HeaderMap,
+    extensions: &'a Extensions,
+}
+
+impl Caller for Head<'_> {
+    fn ip_address(&self) -> Option<IpAddr> {
+        peer(self.extensions)
+    }
+
+    fn user_agent(&self) -> Option<String> {
+        user_agent(self.headers)
+    }
+}
+
 /// Whether header and cookie name different sessions. A token that does not verify names none, and does not count.
 fn disagree(sessions: &Sessions, header: Credential<'_>, cookie: Credential<'_>) -> bool {
-    let now = sessions.tick();
-    let named = |credential: Credential<'_>| match sessions.identify(credential.token, credential.usage, now) {
-        Ok(known) => Some(known.named().0),
-        Err(refused) => refused.named.map(|(session, _)| session),
-    };
+    let named = |credential: Credential<'_>| sessions.named_by_token(credential.token, credential.usage);
     matches!((named(header), named(cookie)), (Some(header), Some(cookie)) if header != cookie)
 }
 

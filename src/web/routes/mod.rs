@@ -17,6 +17,8 @@
 
 mod admin;
 mod auth;
+#[cfg(feature = "jwks")]
+mod backchannel;
 mod handlers;
 
 use axum::{
@@ -31,6 +33,9 @@ pub use self::admin::Administrator;
 
 /// The body of refresh and logout: a token of a hundred characters, and room.
 const BODY: usize = 4 * 1024;
+/// As long as a token may be, and the name of its field.
+#[cfg(feature = "jwks")]
+const LOGOUT_TOKEN: usize = 16 * 1024 + 64;
 
 /// The user's own sessions: list them, sign them out. Nest it: `.nest("/sessions", routes::sessions())`.
 pub fn sessions<S: Clone + Send + Sync + 'static>() -> Router<S> {
@@ -49,6 +54,21 @@ pub fn auth<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/logout", post(auth::logout))
         .route("/refresh", post(auth::refresh))
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::map_response(handlers::no_store))
+}
+
+/// The receiver of OpenID Connect Back-Channel Logout: `POST /` with a form `logout_token=..`. Nest it where the identity
+/// provider is told to send to: `.nest("/auth/backchannel-logout", routes::backchannel_logout())`.
+///
+/// A valid token of an issuer ([`accept_tokens_of`](crate::SessionsBuilder::accept_tokens_of)) ends the session that its `sid` names, or
+/// without `sid` all of its user's that began before it, as `logout`: 200, also where there was nothing to end. Anything
+/// else is 400 `invalid_request`; 503 where the issuer's keys or the database could not be asked, and the provider may come
+/// again. It needs no session, and needs to be reachable by the provider alone.
+#[cfg(feature = "jwks")]
+pub fn backchannel_logout<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new()
+        .route("/", post(backchannel::logout))
+        .layer(DefaultBodyLimit::max(LOGOUT_TOKEN))
         .layer(middleware::map_response(handlers::no_store))
 }
 
