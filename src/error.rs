@@ -71,6 +71,11 @@ impl Error {
         Self { kind, ..self }
     }
 
+    /// In words of ours alone, for whoever sent what cannot be used.
+    pub(crate) fn about_input(&self) -> &'static str {
+        if self.cause.is_none() { self.doing } else { "a value that was sent cannot be used" }
+    }
+
     /// Why the session ended, with [`ErrorKind::SessionEnded`].
     #[must_use]
     pub const fn end_reason(&self) -> Option<&EndReason> {

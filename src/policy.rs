@@ -47,12 +47,16 @@ impl Deadlines {
             // What is over was over at any earlier instant as well.
             Duration::try_from(until).map_or(Tick::ZERO, |until| read_started.after(until))
         };
-        Self {
-            idle: left(session.last_activity_at, lives.idle + lives.idle_allowance),
-            absolute: left(session.absolute_expires_at, Duration::ZERO),
-            // The other way round: an age may not come out too small.
-            authenticated: (read_started, (database_now - session.authenticated_at).try_into().unwrap_or_default()),
+        let extra = lives.idle + lives.idle_allowance;
+        let idle = left(session.last_activity_at, extra);
+        let mut absolute = left(session.absolute_expires_at, Duration::ZERO);
+        // Both are over: the one that came first is the reason, as in the row once it is marked.
+        if absolute == Tick::ZERO && session.absolute_expires_at - session.last_activity_at > extra {
+            absolute = read_started;
         }
+        // The other way round: an age may not come out too small.
+        let authenticated = (read_started, (database_now - session.authenticated_at).try_into().unwrap_or_default());
+        Self { idle, absolute, authenticated }
     }
 
     /// How long until the absolute end.

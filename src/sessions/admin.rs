@@ -67,7 +67,14 @@ impl Admin {
         let (mut count, mut after) = (0, None);
         loop {
             let walk = self.0.inner().store.walk(filter, after);
-            let walked = by(Instant::now() + ANSWER_WITHIN, LISTING, walk).await?;
+            let walked = match by(Instant::now() + ANSWER_WITHIN, LISTING, walk).await {
+                // The row it stood on has been deleted.
+                Err(error) if after.is_some() && error.kind() == ErrorKind::InvalidInput => {
+                    (count, after) = (0, None);
+                    continue;
+                }
+                walked => walked?,
+            };
             count += walked.matching.len();
             after = walked.next;
             if after.is_none() {
@@ -108,7 +115,14 @@ impl Admin {
         let (mut ended, mut after) = (0, None);
         loop {
             let walk = self.0.inner().store.walk(filter, after);
-            let walked = by(Instant::now() + ANSWER_WITHIN, ENDING, walk).await?;
+            let walked = match by(Instant::now() + ANSWER_WITHIN, ENDING, walk).await {
+                // The row it stood on has been deleted. What has ended is not met again.
+                Err(error) if after.is_some() && error.kind() == ErrorKind::InvalidInput => {
+                    after = None;
+                    continue;
+                }
+                walked => walked?,
+            };
             for ids in walked.matching.chunks(STEP) {
                 if until.is_some_and(|until| until <= Instant::now()) {
                     return Ok((ended, true));

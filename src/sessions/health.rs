@@ -80,7 +80,7 @@ impl Inner {
         }
     }
 
-    fn heard_within(&self, span: Duration) -> bool {
+    pub(super) fn heard_within(&self, span: Duration) -> bool {
         self.clock.tick().since(self.cache.contact().last_answer()) < span
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     clock::Tick,
     error::Error,
     policy::{self, Deadlines},
-    session::{Ended, Session, SessionId, UserId},
+    session::{EndReason, Ended, Session, SessionId, UserId},
     store::Loaded,
 };
 
@@ -70,7 +70,12 @@ impl Inner {
                 let seen = self.cache.last_seen(session.id);
                 let reason = policy::run_out(deadlines, seen, now, self.settings.lives)?;
                 let session_then = self.up_to_date(session.clone(), seen, now, loaded.now);
-                session.ended = Some(Ended::new(session_then.expires_at, reason, None));
+                let at = match reason {
+                    // Idle by then too, but within the allowance.
+                    EndReason::Absolute => session.absolute_expires_at,
+                    _ => session_then.expires_at,
+                };
+                session.ended = Some(Ended::new(at, reason, None));
             }
             session.expires_at = session.ended.as_ref()?.at;
             Some(session)

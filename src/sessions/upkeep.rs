@@ -62,7 +62,10 @@ impl Inner {
     /// an outage, what others have seen.
     fn idle_to_end(&self) -> Option<Idle> {
         let lives = self.settings.lives;
-        let doubtful = self.idle_is_doubtful(self.clock.tick()) || self.recorder.is_behind();
+        // An outage that is not over yet as far as this node knows: it may end just as the statement gets through.
+        let silence = self.settings.max_staleness.min(lives.longest_silence());
+        let away = !self.alone && !self.heard_within(silence);
+        let doubtful = away || self.idle_is_doubtful(self.clock.tick()) || self.recorder.is_behind();
         (!doubtful).then_some(Idle::new(lives.idle, lives.idle_allowance))
     }
 }

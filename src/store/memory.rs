@@ -9,7 +9,8 @@ use std::{
 
 use super::{
     Activity, Changes, Confirmed, Decided, EndOutcome, EndRequest, EndTarget, Expire, Expired, InUse, Loaded, Locked,
-    NewSession, Purged, Retention, Rotate, Rotated, Rotation, SessionFilter, SessionStore, StoreFuture, Walked, sealed,
+    NOWHERE, NewSession, Purged, Retention, Rotate, Rotated, Rotation, SessionFilter, SessionStore, StoreFuture,
+    Walked, sealed,
 };
 use crate::{
     clock::Clock,
@@ -197,7 +198,7 @@ impl MemoryStore {
                 (at, at + idle.allowance, EndReason::Idle)
             });
             let absolute = (row.absolute_expires_at, row.absolute_expires_at, EndReason::Absolute);
-            let first = idle.into_iter().chain([absolute]).min_by_key(|(_, due, _)| *due);
+            let first = [absolute].into_iter().chain(idle).min_by_key(|(_, due, _)| *due);
             if let Some((at, _, reason)) = first.filter(|(_, due, _)| *due <= now) {
                 let end = Ended::new(at, reason, None);
                 row.ended = Some(end.clone());
@@ -266,7 +267,10 @@ impl SessionStore for MemoryStore {
         let now = self.clock.wall();
         let rows = self.rows();
         let key = |row: &Session| (row.user_id.clone(), row.id);
-        let after = after.and_then(|id| rows.get(&id)).map(key);
+        let after = match after.map(|id| rows.get(&id).map(key)) {
+            Some(None) => return Box::pin(ready(Err(Error::new(ErrorKind::InvalidInput, NOWHERE)))),
+            after => after.flatten(),
+        };
         let live = |row: &&Session| row.ended.is_none() && row.absolute_expires_at > now;
         let mut meant: Vec<_> = rows.values().filter(live).filter(|row| filter.matches(row)).map(key).collect();
         meant.retain(|key| after.as_ref().is_none_or(|after| key > after));

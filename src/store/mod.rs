@@ -53,7 +53,9 @@ pub trait SessionStore: Debug + Send + Sync + sealed::Sealed + 'static {
     /// but may have run out.
     fn history<'a>(&'a self, user: &'a UserId, limit: usize) -> StoreFuture<'a, Loaded>;
 
-    /// One step of a walk over the live rows, in an order of the store's own: the ids of those that `filter` means.
+    /// One step of a walk over the live rows, in an order of the store's own: the ids of those that `filter` means. Where
+    /// the row that it is to go on after is gone, it is refused as `ErrorKind::InvalidInput`: to end there would pass for
+    /// the end of the walk.
     fn walk<'a>(&'a self, filter: &'a SessionFilter, after: Option<SessionId>) -> StoreFuture<'a, Walked>;
 
     /// Ends sessions: durable when it returns.
@@ -78,6 +80,9 @@ pub trait SessionStore: Debug + Send + Sync + sealed::Sealed + 'static {
     /// Starts telling what others change (see [`Changes`]). Called once, by `build()`.
     fn changes(&self, clock: &Clock, max_staleness: Duration) -> Changes;
 }
+
+/// See [`SessionStore::walk`].
+pub(crate) const NOWHERE: &str = "the session to go on after is not there any more: begin again";
 
 pub(crate) mod sealed {
     #[expect(unnameable_types, reason = "that is how a trait is sealed")]

@@ -222,7 +222,7 @@ impl IntoResponse for Error {
                 return SessionRejection::new(cause).into_response();
             }
             ErrorKind::Refused => (StatusCode::FORBIDDEN, "account_disabled", "this account may not sign in"),
-            ErrorKind::InvalidInput => (StatusCode::BAD_REQUEST, "invalid_request", "the user name cannot be used"),
+            ErrorKind::InvalidInput => (StatusCode::BAD_REQUEST, "invalid_request", self.about_input()),
             ErrorKind::Schema | ErrorKind::InvalidClaims | ErrorKind::CannotSign => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the service is not set up correctly")
             }

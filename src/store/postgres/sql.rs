@@ -129,14 +129,12 @@ impl Sql {
                 "WITH due AS ( \
                     SELECT id FROM {table} WHERE ended_at IS NULL AND expires_at <= statement_timestamp() \
                     ORDER BY expires_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED \
-                 ), past AS ( \
-                    SELECT s.id, s.last_activity_at + $1 * interval '1 second' AS idle_at, \
-                           s.last_activity_at + ($1 + $2) * interval '1 second' < s.expires_at AS idle \
-                    FROM {table} s JOIN due USING (id) \
                  ) UPDATE {table} s SET \
-                    ended_at = CASE WHEN past.idle THEN past.idle_at ELSE s.expires_at END, \
-                    end_reason = CASE WHEN past.idle THEN 'idle' ELSE 'absolute' END \
-                 FROM past WHERE s.id = past.id RETURNING {END}"
+                    ended_at = CASE WHEN s.last_activity_at + ($1 + $2) * interval '1 second' < s.expires_at \
+                        THEN s.last_activity_at + $1 * interval '1 second' ELSE s.expires_at END, \
+                    end_reason = CASE WHEN s.last_activity_at + ($1 + $2) * interval '1 second' < s.expires_at \
+                        THEN 'idle' ELSE 'absolute' END \
+                 FROM due WHERE s.id = due.id RETURNING {END}"
             ),
             live_page: format!(
                 "SELECT user_id, id, last_activity_at <= statement_timestamp() - ($1 + $2) * interval '1 second' AS due \
@@ -170,12 +168,13 @@ impl Sql {
                  authenticated_at = CASE WHEN $10 THEN clock_timestamp() ELSE authenticated_at END \
                  WHERE id = $1 AND ended_at IS NULL"
             ),
+            // The order keeps it on the index also where most of the table is due.
             delete: format!(
                 "WITH due AS ( \
                     SELECT id FROM {table} WHERE scrubbed = ANY ('{{false,true}}') AND ended_at IS NOT NULL \
                     AND ended_at < statement_timestamp() - $1 * interval '1 second' \
                     AND (issuer IS NULL OR expires_at < statement_timestamp()) \
-                    LIMIT $2 FOR UPDATE SKIP LOCKED \
+                    ORDER BY scrubbed, ended_at LIMIT $2 FOR UPDATE SKIP LOCKED \
                  ) DELETE FROM {table} s USING due WHERE s.id = due.id RETURNING s.id"
             ),
         }

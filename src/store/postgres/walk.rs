@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::{lend::Lender, row};
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     session::{SessionId, UserId},
-    store::{SessionFilter, Walked},
+    store::{NOWHERE, SessionFilter, Walked},
 };
 
 /// Live rows looked at in a step.
@@ -20,16 +20,28 @@ pub(super) async fn step(
     filter: &SessionFilter,
     after: Option<SessionId>,
 ) -> Result<Walked, Error> {
-    let after = after.map(|id| id.as_uuid());
+    let client = lender.borrow(WALKING).await?;
+    let table = format!("{schema}.sessions");
+    let mut place = None;
+    if let Some(after) = after.map(|id| id.as_uuid()) {
+        let sql = format!("SELECT user_id FROM {table} WHERE id = $1");
+        let found = client.query(WALKING, &sql, &[(&after, Type::UUID)]).await?;
+        let Some(row) = found.first() else {
+            client.give_back();
+            return Err(Error::new(ErrorKind::InvalidInput, NOWHERE));
+        };
+        place = Some((row::get::<String>(row, "user_id")?, after));
+    }
+    let (after_user, after_id) = place.unzip();
     let user = filter.user.as_ref().map(UserId::as_str);
     let ids: Option<Vec<Uuid>> = filter.ids.as_ref().map(|ids| ids.iter().map(SessionId::as_uuid).collect());
     let device_type = filter.device_type.map(|kind| kind.as_str());
     let network = filter.network.map(|network| network.to_string());
     let mut parameters = Parameters::default();
     // What the index is walked by: only what is asked for, or the planner has to plan for everything.
-    let table = format!("{schema}.sessions");
     let by = [
-        parameters.when(&after, Type::UUID, &format!("(user_id, id) > (SELECT user_id, id FROM {table} WHERE id = $)")),
+        parameters.when(&after_user, Type::TEXT, "(user_id, id) > ($"),
+        parameters.when(&after_id, Type::UUID, "$)").replace(" AND ", ", "),
         parameters.when(&user, Type::TEXT, "user_id = $"),
         parameters.when(&ids, Type::UUID_ARRAY, "id = ANY($)"),
     ];
@@ -47,7 +59,6 @@ pub(super) async fn step(
         meant.concat(),
         by.concat(),
     );
-    let client = lender.borrow(WALKING).await?;
     let rows = client.query(WALKING, &sql, &parameters.0).await?;
     client.give_back();
     let mut matching = Vec::new();

@@ -102,7 +102,8 @@ pub(super) async fn list<G>(
     handle: Handle,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Error> {
-    let Ok(Query(asked)) = asked else {
+    let for_a_list = |asked: &Asked| asked.reason.is_none() && !asked.everyone && !asked.dry_run;
+    let Some(Query(asked)) = asked.ok().filter(|Query(asked)| for_a_list(asked)) else {
         return Ok(invalid_request("the query names user, deviceName, deviceType, network, createdBefore, after"));
     };
     let filter = match asked.filter() {
@@ -120,7 +121,7 @@ pub(super) async fn end<G: Administrator>(
     handle: Handle,
     asked: Result<Json<Asked>, JsonRejection>,
 ) -> Result<Response, Error> {
-    let Ok(Json(asked)) = asked else {
+    let Some(Json(asked)) = asked.ok().filter(|Json(asked)| asked.after.is_none()) else {
         return Ok(invalid_request("the body is JSON with a reason, and with whose sessions or `everyone`"));
     };
     let reason = asked.reason.as_deref().map(EndReason::from);
