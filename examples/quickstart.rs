@@ -14,14 +14,14 @@ use std::{future::IntoFuture, net::SocketAddr, process::ExitCode, time::Duration
 
 use axum::{
     Json, Router,
-    extract::State,
-    http::StatusCode,
+    extract::{FromRequestParts, State},
+    http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use axum_device_sessions::{
     AccessTokens, Client, CurrentSession, Error, MemoryStore, PostgresStore, SessionValidationLayer, Sessions, SignIn,
-    routes,
+    routes::{self, Administrator},
 };
 use environment::{Environment, Failure};
 use serde::Deserialize;
@@ -60,6 +60,8 @@ fn app(sessions: Sessions) -> Router {
         .route("/public", get(public))
         .nest("/sessions", routes::sessions())
         .nest("/auth", routes::auth())
+        .route("/auth/reauthenticate", post(reauthenticate))
+        .nest("/admin/sessions", routes::admin_routes::<Staff, _>())
         .layer(SessionValidationLayer::new(sessions.clone()))
         // Added after the layer, so outside of it: nobody has to be signed in, and a stale token does not matter.
         .route("/auth/login", post(login))
@@ -80,6 +82,18 @@ async fn login(
     Ok(signed_in.into_response())
 }
 
+/// The password once more, for what needs a fresh sign-in: the session stays and gets new tokens.
+async fn reauthenticate(
+    State(sessions): State<Sessions>,
+    session: CurrentSession,
+    Json(Password { password }): Json<Password>,
+) -> Result<Response, Error> {
+    if !is_right(session.user_id().as_str(), &password) {
+        return Ok(wrong_credentials());
+    }
+    Ok(sessions.reauthenticated(&session).await?.into_response())
+}
+
 /// Runs for live sessions alone: without one the answer is 401, and this function is not called.
 async fn me(session: CurrentSession) -> Json<Value> {
     let device_name = &session.device().name;
@@ -95,6 +109,30 @@ async fn health(State(sessions): State<Sessions>) -> Response {
     let health = sessions.health();
     let status = if health.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health)).into_response()
+}
+
+#[derive(Deserialize)]
+struct Password {
+    password: String,
+}
+
+/// Who may see and end the sessions of everybody: here it is `sam`. Without such an extractor the routes cannot be mounted.
+struct Staff(CurrentSession);
+
+impl<S: Send + Sync> FromRequestParts<S> for Staff {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let session = <CurrentSession as FromRequestParts<S>>::from_request_parts(parts, state).await;
+        let session = session.map_err(IntoResponse::into_response)?;
+        if session.user_id().as_str() == "sam" { Ok(Self(session)) } else { Err(StatusCode::FORBIDDEN.into_response()) }
+    }
+}
+
+impl Administrator for Staff {
+    fn actor(&self) -> String {
+        format!("staff: {}", self.0.user_id())
+    }
 }
 
 #[derive(Deserialize)]
