@@ -194,7 +194,7 @@ async fn a_setting_of_a_later_version_is_noted_and_a_short_one_is_taken_as_given
     let db = TestDb::new().await;
     let node = Quickstart::serving(&[
         ("DATABASE_URL", db.url()),
-        ("REFRESH_GRACE_MS", "10000"),
+        ("MAX_SESSIONS", "3"),
         ("ABSOLUTE_LIFETIME_MS", "1500"),
         ("MAX_STALENESS_MS", "300"),
     ])
@@ -204,7 +204,7 @@ async fn a_setting_of_a_later_version_is_noted_and_a_short_one_is_taken_as_given
     assert_eq!(me().await.0, StatusCode::OK);
     eventually("its absolute lifetime is over", || async { me().await.0 == StatusCode::UNAUTHORIZED }).await;
     let ended = node.stop("TERM").await;
-    assert!(ended.output.contains("note: REFRESH_GRACE_MS has no effect in this version\n"), "{}", ended.output);
+    assert!(ended.output.contains("note: MAX_SESSIONS has no effect in this version\n"), "{}", ended.output);
 }
 
 #[tokio::test]
