@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 const SESSIONS: usize = 500;
 /// What a machine that is busy with other tests may add to a request that waits for nothing.
-const SLOWEST: Duration = Duration::from_millis(250);
+const SLOWEST: Duration = Duration::from_millis(500);
 const STATEMENT: Duration = Duration::from_secs(1);
 /// Steps of 20 ms, and two clocks of one machine.
 const STEP: i64 = 30_000;
