@@ -32,6 +32,9 @@ const SETTINGS: [(&str, Setting); 8] = [
     ("LOST_RESPONSE_WINDOW_MS", SessionsBuilder::lost_response_window),
 ];
 
+/// Nothing is forgiven, and that is a choice.
+const MAY_BE_ZERO: [&str; 2] = ["REFRESH_GRACE_MS", "LOST_RESPONSE_WINDOW_MS"];
+
 /// Settings of later versions: whoever sets one should know that nothing comes of it.
 const NOT_YET: [&str; 1] = ["MAX_SESSIONS"];
 
@@ -202,9 +205,13 @@ fn readable(url: &str) -> Option<Config> {
 }
 
 fn milliseconds(name: &str, value: &str) -> Result<Duration, Failure> {
+    let least = u64::from(!MAY_BE_ZERO.contains(&name));
     match value.parse() {
-        Ok(span) if span > 0 => Ok(Duration::from_millis(span)),
-        _ => Err(Failure::setting(format!("{name} is {value:?}: give a whole number of milliseconds, 1 or more"))),
+        Ok(span) if span >= least => Ok(Duration::from_millis(span)),
+        _ => {
+            let what = format!("{name} is {value:?}: give a whole number of milliseconds, {least} or more");
+            Err(Failure::setting(what))
+        }
     }
 }
 

@@ -65,6 +65,11 @@ pub(super) async fn run(queue: Arc<InUseQueue>, inner: Weak<Inner>) {
                         tracing::warn!(%session, "tokens that had been given up are in use: ended");
                     }
                     inner.learn_of(&confirmed.ended);
+                    if !confirmed.left.is_empty() {
+                        confirmed.left.iter().for_each(|used| queue.add(*used));
+                        drop(inner);
+                        tokio::time::sleep(AGAIN).await;
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "cannot confirm tokens; will try again");

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, ErrorKind},
     policy::{self, Deadlines},
     session::{EndReason, SessionId, UserId},
-    store::{Decided, EndRequest, EndTarget, Locked, Refusal, Rotate, Rotation},
+    store::{Decided, EndOutcome, EndRequest, EndTarget, Locked, Refusal, Rotate, Rotation},
     telemetry,
     token::{
         TokenUse,
@@ -248,7 +248,12 @@ impl Inner {
     async fn disabled(&self, id: SessionId) -> Error {
         let target = EndTarget::One { id, user: None };
         match self.end(EndRequest::new(target, EndReason::AccountDisabled, None)).await {
-            Ok(_) => Error::session_ended(REFRESHING, EndReason::AccountDisabled),
+            Ok(EndOutcome::Ended(_)) => Error::session_ended(REFRESHING, EndReason::AccountDisabled),
+            // It had ended meanwhile, and why does not change.
+            Ok(EndOutcome::AlreadyEnded(ended) | EndOutcome::CallerEnded(Some(ended))) => {
+                Error::session_ended(REFRESHING, ended.reason)
+            }
+            Ok(EndOutcome::NotFound | EndOutcome::CallerEnded(None)) => invalid(),
             Err(error) => error,
         }
     }

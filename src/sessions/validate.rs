@@ -315,16 +315,19 @@ impl Sessions {
         if let Some(ended) = &session.ended {
             return Some(Verdict::Refused(ended_refusal(token, &ended.reason)));
         }
+        match policy::run_out(deadlines, token.state.seen().at(), now, self.0.settings.lives) {
+            Some(EndReason::Idle) if now.since(reading.started) >= FRESH || self.0.idle_is_doubtful(now) => {
+                return None;
+            }
+            Some(reason) => return Some(Verdict::Refused(ended_refusal(token, &reason))),
+            None => {}
+        }
         let Generations { at_floor, at_root, .. } = session.generations;
         if token.generation.is_some_and(|generation| refresh::below_floor(at_floor, at_root, generation)) {
             // The innocent refreshes and goes on; whoever was left behind is found by that.
             return Some(Verdict::Refused(Refused { why: Refusal::TokenExpired, named: Some(token.named()) }));
         }
-        match policy::run_out(deadlines, token.state.seen().at(), now, self.0.settings.lives) {
-            Some(EndReason::Idle) if now.since(reading.started) >= FRESH || self.0.idle_is_doubtful(now) => None,
-            Some(reason) => Some(Verdict::Refused(ended_refusal(token, &reason))),
-            None => Some(Verdict::Live(CurrentSession::new(Arc::clone(token), reading))),
-        }
+        Some(Verdict::Live(CurrentSession::new(Arc::clone(token), reading)))
     }
 }
 

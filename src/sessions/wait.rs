@@ -44,6 +44,8 @@ async fn look(token: &Arc<KnownToken>) -> Result<EndReason, Duration> {
             Err(until.since(sessions.tick()).clamp(SHORTEST, settings.max_staleness))
         }
         Verdict::Refused(Refused { why: Refusal::SessionEnded(reason), .. }) => Ok(reason),
+        // Its token has been superseded; the session lives, and is told of by its row when it ends.
+        Verdict::Refused(Refused { why: Refusal::TokenExpired, .. }) => Err(settings.max_staleness),
         // Deleted, by somebody who may write to the database.
         Verdict::Refused(_) => Ok(EndReason::RevokedByAdmin),
         Verdict::Unavailable | Verdict::Anonymous => Err(settings.max_staleness),

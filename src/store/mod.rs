@@ -306,6 +306,8 @@ impl InUse {
 pub struct Confirmed {
     /// Sessions that it ended as `refresh_reuse`: the generation in use had been given up.
     pub ended: Vec<(SessionId, Ended)>,
+    /// Not noted: somebody else holds the row just now.
+    pub left: Vec<InUse>,
 }
 
 /// A step of a walk over live rows.

@@ -43,7 +43,9 @@ pub(super) struct Sql {
     pub(super) scrub: String,
     pub(super) delete: String,
     pub(super) lock: String,
+    pub(super) lock_free: String,
     pub(super) locked: String,
+    pub(super) write_seen: String,
     pub(super) write_tokens: String,
 }
 
@@ -161,7 +163,10 @@ impl Sql {
             ),
             // The lock first and the row after it: a row read while waiting would be of before.
             lock: format!("SELECT FROM {table} WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"),
+            // For what can wait: a row that somebody holds must not hold up the rest.
+            lock_free: format!("SELECT id FROM {table} WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"),
             locked: format!("SELECT {COLUMNS}, {TOKENS} FROM {table} WHERE id = ANY($1)"),
+            write_seen: format!("UPDATE {table} SET seen = true WHERE id = ANY($1) AND ended_at IS NULL"),
             write_tokens: format!(
                 "UPDATE {table} SET generation = $2, root = $3, consumed_at = $4, handed_at = $5, seen = $6, \
                  at_floor = $7, at_root = $8, broken_at = $9, \

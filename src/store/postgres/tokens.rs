@@ -1,6 +1,10 @@
 //! Refresh and its confirmation: decided by the rule, under the lock that ending takes too.
 
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{
+    Row,
+    types::{ToSql, Type},
+};
+use uuid::Uuid;
 
 use super::{
     lend::{Lender, Write},
@@ -42,16 +46,20 @@ pub(super) async fn rotate(lender: &Lender, sql: &Sql, id: SessionId, rotate: Ro
 pub(super) async fn confirm(lender: &Lender, sql: &Sql, used: &[InUse]) -> Result<Confirmed, Error> {
     let write = lender.begin("confirming tokens").await?;
     let ids: Vec<_> = used.iter().map(|used| used.id).collect();
+    let held = row::ids(&write.query(&sql.lock_free, &[(&uuids(&ids), Type::UUID_ARRAY)]).await?)?;
     let mut confirmed = Confirmed::default();
-    for locked in lock(&write, sql, &ids).await? {
+    let mut seen = Vec::new();
+    for locked in read(&write, sql, &ids).await? {
         let id = locked.session.id;
         let mut state = locked.tokens;
         for used in used.iter().filter(|used| used.id == id) {
             match refresh::confirm(&state, used.generation) {
                 Confirmation::Known => {}
-                Confirmation::Seen(seen) => {
-                    store(&write, sql, id, &seen, false).await?;
-                    state = seen;
+                // It may be another by the time that the row is free.
+                _ if !held.contains(&id) => confirmed.left.push(*used),
+                Confirmation::Seen(now) => {
+                    seen.push(id.as_uuid());
+                    state = now;
                 }
                 Confirmation::Reuse => {
                     confirmed.ended.push((id, end(&write, sql, id, &EndReason::RefreshReuse).await?));
@@ -60,19 +68,36 @@ pub(super) async fn confirm(lender: &Lender, sql: &Sql, used: &[InUse]) -> Resul
             }
         }
     }
+    if !seen.is_empty() {
+        write.query(&sql.write_seen, &[(&seen, Type::UUID_ARRAY)]).await?;
+    }
     write.commit().await?;
     Ok(confirmed)
 }
 
 /// In the order of ids, like all who wait for the locks of several rows.
 async fn lock(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Locked>, Error> {
-    let ids: Vec<_> = ids.iter().map(SessionId::as_uuid).collect();
-    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&ids, Type::UUID_ARRAY)];
-    write.query(&sql.lock, &parameters).await?;
-    let rows = write.query(&sql.locked, &parameters).await?;
-    let locked =
-        |row| Ok(Locked { session: row::session(row)?, tokens: row::tokens(row)?, now: row::get(row, "read_at")? });
-    rows.iter().map(locked).collect()
+    write.query(&sql.lock, &[(&uuids(ids), Type::UUID_ARRAY)]).await?;
+    read(write, sql, ids).await
+}
+
+/// Without those that cannot be read: somebody wrote something odd into them, and nobody else is to suffer.
+async fn read(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Locked>, Error> {
+    let rows = write.query(&sql.locked, &[(&uuids(ids), Type::UUID_ARRAY)]).await?;
+    let locked = |row: &Row| {
+        let (session, tokens, now) = (row::session(row)?, row::tokens(row)?, row::get(row, "read_at")?);
+        Ok(Locked { session, tokens, now })
+    };
+    let readable = |row| {
+        let unreadable =
+            |error: &Error| tracing::error!(error = error as &dyn std::error::Error, "a row cannot be read");
+        locked(row).inspect_err(unreadable).ok()
+    };
+    Ok(rows.iter().filter_map(readable).collect())
+}
+
+fn uuids(ids: &[SessionId]) -> Vec<Uuid> {
+    ids.iter().map(SessionId::as_uuid).collect()
 }
 
 async fn end(write: &Write, sql: &Sql, id: SessionId, reason: &EndReason) -> Result<Ended, Error> {

@@ -8,6 +8,7 @@ use axum::{
 use axum_core::response::{IntoResponse, Response};
 use http::{StatusCode, request::Parts};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::{
     super::{
@@ -29,9 +30,9 @@ pub(super) struct RefreshToken {
     refresh_token: String,
 }
 
-pub(super) async fn refresh(handle: Handle, request: Request) -> Result<Response, Error> {
+pub(super) async fn refresh(mut handle: Handle, request: Request) -> Result<Response, Error> {
     let ip_address = peer(request.extensions());
-    let Ok(Json(RefreshToken { refresh_token })) = sent(request).await else {
+    let Ok(Json(RefreshToken { refresh_token })) = handle.sent(request).await else {
         return Ok(invalid_request("the body is JSON: {\"refresh_token\": \"..\"}"));
     };
     let refreshing = handle.sessions.refresh(&refresh_token, ip_address);
@@ -40,7 +41,7 @@ pub(super) async fn refresh(handle: Handle, request: Request) -> Result<Response
 
 /// Takes a live access token, an expired one with a good signature, or else a refresh token.
 pub(super) async fn logout(
-    handle: Handle,
+    mut handle: Handle,
     ClearCookie(clear): ClearCookie,
     request: Request,
 ) -> Result<Response, Error> {
@@ -48,7 +49,7 @@ pub(super) async fn logout(
     let (session, user) = match named_by_credential(&parts) {
         Ok((session, user)) => (session, Some(user)),
         Err(rejection) => {
-            let sent = sent(Request::from_parts(parts, body)).await;
+            let sent = handle.sent(Request::from_parts(parts, body)).await;
             match sent.ok().and_then(|Json(sent)| handle.sessions.named_by(&sent.refresh_token)) {
                 Some(session) => (session, None),
                 None => return Ok(rejection.into_response()),
@@ -63,8 +64,14 @@ pub(super) async fn logout(
     })
 }
 
-async fn sent(request: Request) -> Result<Json<RefreshToken>, JsonRejection> {
-    Json::from_request(request, &()).await
+impl Handle {
+    /// The time that the client takes for its body is not ours: it does not count.
+    async fn sent(&mut self, request: Request) -> Result<Json<RefreshToken>, JsonRejection> {
+        let asked = Instant::now();
+        let sent = Json::from_request(request, &()).await;
+        self.deadline += asked.elapsed();
+        sent
+    }
 }
 
 /// The session that a validly signed access token names, live or with an expired token.
