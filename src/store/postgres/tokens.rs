@@ -20,7 +20,7 @@ use crate::{
 
 pub(super) async fn rotate(lender: &Lender, sql: &Sql, id: SessionId, rotate: Rotate) -> Result<Rotation, Error> {
     let write = lender.begin("refreshing a session").await?;
-    let Some(locked) = lock(&write, sql, &[id]).await?.pop() else {
+    let Some(locked) = lock(&write, sql, &[id]).await?.pop().transpose()? else {
         write.commit().await?;
         return Ok(Rotation::NotFound);
     };
@@ -49,7 +49,8 @@ pub(super) async fn confirm(lender: &Lender, sql: &Sql, used: &[InUse]) -> Resul
     let held = row::ids(&write.query(&sql.lock_free, &[(&uuids(&ids), Type::UUID_ARRAY)]).await?)?;
     let mut confirmed = Confirmed::default();
     let mut seen = Vec::new();
-    for locked in read(&write, sql, &ids).await? {
+    // One that cannot be read (somebody wrote something odd into it) is left out: nobody else is to suffer.
+    for locked in read(&write, sql, &ids).await?.into_iter().flatten() {
         let id = locked.session.id;
         let mut state = locked.tokens;
         for used in used.iter().filter(|used| used.id == id) {
@@ -76,24 +77,18 @@ pub(super) async fn confirm(lender: &Lender, sql: &Sql, used: &[InUse]) -> Resul
 }
 
 /// In the order of ids, like all who wait for the locks of several rows.
-async fn lock(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Locked>, Error> {
+async fn lock(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Result<Locked, Error>>, Error> {
     write.query(&sql.lock, &[(&uuids(ids), Type::UUID_ARRAY)]).await?;
     read(write, sql, ids).await
 }
 
-/// Without those that cannot be read: somebody wrote something odd into them, and nobody else is to suffer.
-async fn read(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Locked>, Error> {
+async fn read(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Result<Locked, Error>>, Error> {
     let rows = write.query(&sql.locked, &[(&uuids(ids), Type::UUID_ARRAY)]).await?;
     let locked = |row: &Row| {
         let (session, tokens, now) = (row::session(row)?, row::tokens(row)?, row::get(row, "read_at")?);
         Ok(Locked { session, tokens, now })
     };
-    let readable = |row| {
-        let unreadable =
-            |error: &Error| tracing::error!(error = error as &dyn std::error::Error, "a row cannot be read");
-        locked(row).inspect_err(unreadable).ok()
-    };
-    Ok(rows.iter().filter_map(readable).collect())
+    Ok(rows.iter().map(locked).collect())
 }
 
 fn uuids(ids: &[SessionId]) -> Vec<Uuid> {
