@@ -69,6 +69,8 @@ pub(crate) struct Parts {
     #[cfg(feature = "jwks")]
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) refresh_tokens: Option<RefreshTokens>,
+    /// No server secret was given, so the HS256 secret is their root too.
+    pub(crate) refresh_hangs_on_keys: bool,
     pub(crate) on_issue: Option<OnIssue>,
     pub(crate) clock: Clock,
 }
@@ -209,6 +211,10 @@ impl SessionsBuilder {
     ///
     /// To change it, call this twice: the first one makes, the others are accepted as well; first add the new one behind the
     /// old on every node, then swap them, then drop the old one when its last refresh token is `absolute_lifetime` old.
+    ///
+    /// Give it with HS256 too where keys are to change one day ([`Sessions::replace_keys`]): what hangs on the HS256 secret is
+    /// void when that is gone, and refresh tokens live as long as their sessions. Where it was never given, give the HS256
+    /// secret itself: nothing that is out there is lost.
     pub fn server_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
         self.server_secrets.push(secret.as_ref().to_vec());
         self
@@ -310,6 +316,7 @@ impl SessionsBuilder {
         let access_tokens = access_tokens.ok_or_else(|| {
             ConfigError::new("no keys: call `.access_tokens(AccessTokens::hs256(&secret)?)` before `build()`")
         })?;
+        let refresh_hangs_on_keys = server_secrets.is_empty() && access_tokens.signs();
         let refresh_tokens = refresh_tokens(server_secrets, &access_tokens)?;
         let activity_interval = activity_interval.unwrap_or_else(|| Duration::from_secs(10).min(idle_timeout / 20));
         let scrub_after = scrub_after.unwrap_or_else(|| Duration::from_secs(14 * DAY).min(history));
@@ -388,6 +395,7 @@ impl SessionsBuilder {
                 #[cfg(feature = "jwks")]
                 issuers,
                 refresh_tokens,
+                refresh_hangs_on_keys,
                 on_issue,
                 clock,
             },

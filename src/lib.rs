@@ -107,7 +107,7 @@
 //!
 //! * Settings, each with its default and its reason: [`SessionsBuilder`].
 //! * Where sessions are kept: `PostgresStore` (feature `postgres`), [`MemoryStore`] for tests and a first try.
-//! * Keys, and how to change them: [`AccessTokens`].
+//! * Keys, and how to change them: [`AccessTokens`], [`Sessions::replace_keys`], `docs/keys.md`.
 //! * Claims of the application in the token: [`SignIn::claims`], [`Claims`], [`SessionsBuilder::on_issue`].
 //! * WebSockets and long jobs: [`CurrentSession::ended`].
 //! * Your own tests: the feature `test-util`, with `CurrentSession::fake`, `SessionValidationLayer::fake` and
@@ -145,6 +145,8 @@ mod words {
     struct Database;
     #[doc = include_str!("../docs/refresh.md")]
     struct Refresh;
+    #[doc = include_str!("../docs/keys.md")]
+    struct Keys;
     #[doc = include_str!("../docs/request-path.md")]
     struct RequestPath;
 }
@@ -163,6 +165,26 @@ pub mod store;
 mod telemetry;
 mod token;
 mod web;
+
+/// Entrances for `fuzz/`, a crate of its own. Not there in any build but its.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// Reads these bytes as an access token.
+    pub fn access_token(bytes: &[u8]) {
+        crate::token::fuzzing::access_token(bytes);
+    }
+
+    /// Reads these bytes as a refresh token.
+    pub fn refresh_token(bytes: &[u8]) {
+        crate::token::fuzzing::refresh_token(bytes);
+    }
+
+    /// Looks for a credential in these bytes.
+    pub fn cookie(bytes: &[u8]) {
+        crate::web::fuzz_credential(bytes);
+    }
+}
 
 pub use clock::Clock;
 pub use config::SessionsBuilder;

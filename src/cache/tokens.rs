@@ -26,6 +26,12 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
     pub(crate) fn insert(&self, token: &str, known: Arc<T>) {
         self.0.insert(token.into(), known);
     }
+
+    /// What is there now; a moment later there may be more. For the control of `sessions/keys.rs`.
+    #[cfg(test)]
+    pub(crate) fn forget_all(&self) {
+        self.0.invalidate_all();
+    }
 }
 
 /// Its keys are credentials.

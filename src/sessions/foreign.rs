@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Inner, KnownToken, Refusal, Refused, Sessions, validate::Unidentified};
+use super::{Inner, KnownToken, Refusal, Refused, Sessions, keys::KeySet, validate::Unidentified};
 use crate::{
     clock::Tick,
     device,
@@ -28,7 +28,12 @@ pub(super) struct Foreign {
 
 impl Sessions {
     /// `None`: no token of another issuer.
-    pub(super) fn verify_foreign(&self, token: &str, now: Tick) -> Option<Result<Arc<KnownToken>, Unidentified>> {
+    pub(super) fn verify_foreign(
+        &self,
+        set: &KeySet,
+        token: &str,
+        now: Tick,
+    ) -> Option<Result<Arc<KnownToken>, Unidentified>> {
         Some(match self.0.issuers.verify(token, self.0.clock.wall())? {
             Outcome::NeedsKeys(pending) => Err(Unidentified::NeedsKeys(pending)),
             Outcome::Done(Err(refusal)) => Err(Unidentified::Refused(refusal.into())),
@@ -51,7 +56,7 @@ impl Sessions {
                     claims: Some(claims),
                 };
                 let foreign = Foreign { issuer, stamp, adopt_for };
-                Ok(self.remember(token, TokenUse::Access, verified, Some(foreign), now))
+                Ok(self.remember(set, token, TokenUse::Access, verified, Some(foreign), now))
             }
         })
     }

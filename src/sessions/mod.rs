@@ -10,6 +10,7 @@ mod foreign;
 #[cfg(all(feature = "jwks", feature = "routes"))]
 mod foreign_logout;
 mod health;
+mod keys;
 mod list;
 mod refresh;
 mod sign_in;
@@ -19,12 +20,12 @@ mod wait;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
 };
 
-use self::confirm::InUseQueue;
 pub use self::{
     admin::{Admin, SessionPage},
     current::CurrentSession,
@@ -32,6 +33,7 @@ pub use self::{
     refresh::TokenPair,
     sign_in::{Issue, Issuing, SignIn, SignedIn},
 };
+use self::{confirm::InUseQueue, keys::KeySet};
 pub(crate) use self::{
     sign_in::OnIssue,
     validate::{Caller, KnownToken, PendingRead, Refusal, Refused, Validation, Verdict},
@@ -40,12 +42,12 @@ pub(crate) use self::{
 use crate::token::issuer::Issuers;
 use crate::{
     activity::{Command, Recorder, Writer},
-    cache::{LoadLimits, SessionCache, TokenCache, Trust},
+    cache::{LoadLimits, SessionCache, Trust},
     clock::{Clock, Tick},
     config::{Parts, SessionsBuilder, Settings},
     error::{ConfigError, Error},
     store::{ChangeFeed, Changes, SessionStore},
-    token::{TokenKeys, refresh::RefreshTokens},
+    token::refresh::RefreshTokens,
 };
 
 /// Signs in, checks, lists and ends sessions. A cheap handle: clone it into your state.
@@ -58,10 +60,11 @@ pub struct Sessions(Arc<Inner>);
 pub(crate) struct Inner {
     store: Arc<dyn SessionStore>,
     cache: Arc<SessionCache>,
-    keys: TokenKeys,
-    known_tokens: TokenCache<KnownToken>,
+    key_set: ArcSwap<KeySet>,
     #[cfg(feature = "jwks")]
     issuers: Issuers,
+    /// No server secret was given, so the HS256 secret is their root too.
+    refresh_hangs_on_keys: bool,
     recorder: Arc<Recorder>,
     writer: mpsc::Sender<Command>,
     clock: Clock,
@@ -100,10 +103,10 @@ impl Sessions {
     }
 
     pub(crate) fn start(settings: Settings, parts: Parts) -> Result<Self, ConfigError> {
-        let Parts { store, access_tokens, refresh_tokens, on_issue, clock, .. } = parts;
+        let Parts { store, access_tokens, refresh_tokens, refresh_hangs_on_keys, on_issue, clock, .. } = parts;
         #[cfg(feature = "jwks")]
         let issuers = Issuers::seal(parts.issuers, access_tokens.name(), &clock)?;
-        let keys = access_tokens.seal()?;
+        let key_set = ArcSwap::from_pointee(KeySet::new(access_tokens.seal()?, &settings));
         let changes = store.changes(&clock, settings.max_staleness);
         let alone = matches!(changes, Changes::OnlyHere);
         let trust = Arc::new(match changes {
@@ -128,16 +131,15 @@ impl Sessions {
         if let Changes::Feed(feed) = changes {
             tokio::spawn(until(stop.subscribe(), apply_changes(feed, Arc::clone(&cache))));
         }
-        let known_tokens = TokenCache::new(capacity, settings.access_token_ttl.max(KEEP_FOREIGN_TOKENS));
         let max_staleness = settings.max_staleness;
         let silence = max_staleness.min(settings.lives.longest_silence());
         let inner = Arc::new(Inner {
             store,
             cache,
-            keys,
-            known_tokens,
+            key_set,
             #[cfg(feature = "jwks")]
             issuers,
+            refresh_hangs_on_keys,
             recorder,
             writer,
             clock,

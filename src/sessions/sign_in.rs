@@ -233,7 +233,7 @@ impl Inner {
         let issued_at = self.clock.wall();
         let custom = Some(claims);
         let new = NewToken { usage, session_id, user_id, generation, issued_at, lifetime, custom };
-        Ok((self.keys.sign(&new)?, lifetime))
+        Ok((self.key_set.load().keys.sign(&new)?, lifetime))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 #[cfg(feature = "jwks")]
 use super::foreign::Foreign;
-use super::{CurrentSession, Inner, Sessions};
+use super::{CurrentSession, Inner, Sessions, keys::KeySet};
 #[cfg(feature = "jwks")]
 use crate::token::issuer::PendingKeys;
 use crate::{
@@ -121,6 +121,7 @@ pub(crate) enum Validation {
 }
 
 /// Why a token does not (yet) name a session.
+#[derive(Debug)]
 pub(crate) enum Unidentified {
     Refused(Refused),
     #[cfg(feature = "jwks")]
@@ -216,9 +217,10 @@ impl Sessions {
 
     /// The session that a token names, if its signature and its claims are right. No database, no session check.
     pub(super) fn identify(&self, token: &str, usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Unidentified> {
-        let known = match self.0.known_tokens.get(token) {
+        let set = self.0.key_set.load();
+        let known = match set.known.get(token) {
             Some(known) if known.usage == usage && self.still_holds(&known) => known,
-            _ => self.verify(token, usage, now)?,
+            _ => self.verify(&set, token, usage, now)?,
         };
         if known.expires <= now {
             return Err(Unidentified::Refused(Refused { why: Refusal::TokenExpired, named: Some(known.named()) }));
@@ -226,15 +228,23 @@ impl Sessions {
         Ok(known)
     }
 
-    fn verify(&self, token: &str, usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Unidentified> {
+    /// Remembered beside the keys that verified it: these may be replaced just now.
+    pub(super) fn verify(
+        &self,
+        set: &KeySet,
+        token: &str,
+        usage: TokenUse,
+        now: Tick,
+    ) -> Result<Arc<KnownToken>, Unidentified> {
         #[cfg(feature = "jwks")]
         if usage == TokenUse::Access
-            && let Some(foreign) = self.verify_foreign(token, now)
+            && let Some(foreign) = self.verify_foreign(set, token, now)
         {
             return foreign;
         }
-        match self.0.keys.verify(token, usage, self.0.clock.wall()) {
+        match set.keys.verify(token, usage, self.0.clock.wall()) {
             Ok(verified) => Ok(self.remember(
+                set,
                 token,
                 usage,
                 verified,
@@ -248,6 +258,7 @@ impl Sessions {
 
     pub(super) fn remember(
         &self,
+        set: &KeySet,
         token: &str,
         usage: TokenUse,
         VerifiedToken { session_id, user_id, generation, expires_in, claims, .. }: VerifiedToken,
@@ -266,7 +277,7 @@ impl Sessions {
             foreign,
             home: Arc::downgrade(&self.0),
         });
-        self.0.known_tokens.insert(token, Arc::clone(&known));
+        set.known.insert(token, Arc::clone(&known));
         known
     }
 

@@ -10,6 +10,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use time::OffsetDateTime;
 
 use super::{
+    jwk,
     keys::{SigningKey, VerifyingKey},
     sign::{NewToken, Signer},
     verify::TokenUse,
@@ -40,7 +41,9 @@ pub(super) const MAX_LEEWAY: Duration = Duration::from_secs(60);
 ///
 /// **Changing the key** without signing anybody out: first every node gets the new one with
 /// [`also_accept`](Self::also_accept); then it signs and the old one is accepted; the old one goes when the longest token
-/// that it signed has expired.
+/// that it signed has expired. With a restart for each step, or while running by
+/// [`Sessions::replace_keys`](crate::Sessions::replace_keys); `docs/keys.md` has the order, the waits and what hangs on an
+/// HS256 secret besides.
 ///
 /// Keys are checked as they are made; the rest when the settings of the crate are built: two keys of one `kid`, HS256
 /// beside the others, a missing cryptography provider are errors then and not at the first request.
@@ -153,6 +156,7 @@ impl AccessTokens {
 
         let keys = TokenKeys {
             signer: self.signing.map(Signer::new),
+            jwks: jwk::set(&self.accepted),
             accepted: self.accepted,
             issuer: self.issuer,
             audience: self.audience,
@@ -209,12 +213,37 @@ fn refuse_ambiguous(keys: &[VerifyingKey]) -> Result<(), ConfigError> {
 pub(crate) struct TokenKeys {
     pub(super) signer: Option<Signer>,
     pub(super) accepted: Vec<VerifyingKey>,
+    /// Their public halves, written once.
+    jwks: String,
     pub(super) issuer: String,
     pub(super) audience: String,
     pub(super) leeway: time::Duration,
 }
 
 impl TokenKeys {
+    /// The public halves of the keys that are accepted, as a JWK set; empty where they are secrets.
+    pub(crate) fn jwks(&self) -> &str {
+        &self.jwks
+    }
+
+    /// Refuses keys that come with other settings than these: what changes is to be the keys alone. Every field is named, so
+    /// that a new one cannot be forgotten here.
+    pub(crate) fn same_but_for_keys(&self, other: &Self) -> Result<(), ConfigError> {
+        let Self { signer, accepted: _, jwks: _, issuer, audience, leeway } = self;
+        if (issuer, audience, leeway) != (&other.issuer, &other.audience, &other.leeway) {
+            return Err(ConfigError::new(
+                "new keys come with the issuer, the audience and the leeway that hold already: these change with a restart",
+            ));
+        }
+        if signer.is_some() != other.can_sign() {
+            return Err(ConfigError::new(
+                "whether a node signs or only checks tokens is settled when it is built: give new keys of the same sort, or \
+                 restart it",
+            ));
+        }
+        Ok(())
+    }
+
     /// Whether tokens can be made here and not only checked.
     pub(crate) const fn can_sign(&self) -> bool {
         self.signer.is_some()

@@ -16,7 +16,10 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
-use super::pem::{self, Kind, Label};
+use super::{
+    jwk::Public,
+    pem::{self, Kind, Label},
+};
 use crate::error::{BoxError, ConfigError};
 
 /// RFC 7518 §3.2: an HMAC key at least as long as the hash, 256 bits for HS256.
@@ -44,6 +47,8 @@ pub struct VerifyingKey {
     pub(super) algorithm: Algorithm,
     pub(super) decoding: DecodingKey,
     pub(super) kid: String,
+    /// What may be told to everybody; `None` for a secret.
+    pub(super) public: Option<Public>,
 }
 
 impl SigningKey {
@@ -73,14 +78,8 @@ impl SigningKey {
         }
         .map_err(|cause| ConfigError::because(UNUSABLE_RSA, cause))?;
         let spki = pair.public_key().as_der().map_err(|cause| ConfigError::because(UNUSABLE_RSA, cause))?;
-        Ok(Self {
-            encoding: EncodingKey::from_rsa_der(&pkcs1(&pair)?),
-            verifying: VerifyingKey::asymmetric(
-                Algorithm::RS256,
-                DecodingKey::from_rsa_der(pair.public_key().as_ref()),
-                spki.as_ref(),
-            ),
-        })
+        let verifying = VerifyingKey::rs256(pair.public_key().as_ref(), spki.as_ref())?;
+        Ok(Self { encoding: EncodingKey::from_rsa_der(&pkcs1(&pair)?), verifying })
     }
 
     /// ES256: ECDSA on P-256 with SHA-256. Takes an unencrypted private key as PKCS#8 PEM.
@@ -92,11 +91,8 @@ impl SigningKey {
         let (_, der) = pem::private(pem.as_ref(), Kind::P256)?;
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).map_err(damaged)?;
         let spki = pair.public_key().as_der().map_err(damaged)?;
-        let decoding = DecodingKey::from_ec_der(pair.public_key().as_ref());
-        Ok(Self {
-            encoding: EncodingKey::from_ec_der(&der),
-            verifying: VerifyingKey::asymmetric(Algorithm::ES256, decoding, spki.as_ref()),
-        })
+        let verifying = VerifyingKey::es256(pair.public_key().as_ref(), spki.as_ref())?;
+        Ok(Self { encoding: EncodingKey::from_ec_der(&der), verifying })
     }
 
     /// EdDSA with Ed25519. Takes an unencrypted private key as PKCS#8 PEM.
@@ -108,11 +104,8 @@ impl SigningKey {
         let (_, der) = pem::private(pem.as_ref(), Kind::Ed25519)?;
         let pair = Ed25519KeyPair::from_pkcs8(&der).map_err(damaged)?;
         let spki = pair.public_key().as_der().map_err(damaged)?;
-        let decoding = DecodingKey::from_ed_der(pair.public_key().as_ref());
-        Ok(Self {
-            encoding: EncodingKey::from_ed_der(&der),
-            verifying: VerifyingKey::asymmetric(Algorithm::EdDSA, decoding, spki.as_ref()),
-        })
+        let verifying = VerifyingKey::eddsa(pair.public_key().as_ref(), spki.as_ref())?;
+        Ok(Self { encoding: EncodingKey::from_ed_der(&der), verifying })
     }
 
     /// Another id than the derived one, where something else prescribes it. Give the same to the [`VerifyingKey`].
@@ -150,7 +143,7 @@ impl VerifyingKey {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         // Half of the output: nothing about the secret follows from it, and 128 bits tell keys apart.
         let kid = URL_SAFE_NO_PAD.encode(&hmac::sign(&key, b"axum-device-sessions kid").as_ref()[..16]);
-        Ok(Self { algorithm: Algorithm::HS256, decoding: DecodingKey::from_secret(secret), kid })
+        Ok(Self { algorithm: Algorithm::HS256, decoding: DecodingKey::from_secret(secret), kid, public: None })
     }
 
     /// RS256. Takes the public half as SPKI PEM (`BEGIN PUBLIC KEY`).
@@ -164,7 +157,7 @@ impl VerifyingKey {
         let sized = PublicEncryptingKey::from_der(&der).map_err(|cause| ConfigError::because(UNUSABLE_RSA, cause))?;
         let spki = sized.as_der().map_err(|cause| ConfigError::because(UNUSABLE_RSA, cause))?;
         let key = RsaPublicKey::from_der(spki.as_ref()).map_err(|cause| ConfigError::because(UNUSABLE_RSA, cause))?;
-        Ok(Self::asymmetric(Algorithm::RS256, DecodingKey::from_rsa_der(key.as_ref()), spki.as_ref()))
+        Self::rs256(key.as_ref(), spki.as_ref())
     }
 
     /// ES256. Takes the public half as SPKI PEM.
@@ -177,8 +170,7 @@ impl VerifyingKey {
         let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &der).map_err(damaged)?;
         let spki = key.as_der().map_err(damaged)?;
         // Written out anew by the library, so the point is uncompressed and comes last.
-        let point = last::<65>(spki.as_ref())?;
-        Ok(Self::asymmetric(Algorithm::ES256, DecodingKey::from_ec_der(point), spki.as_ref()))
+        Self::es256(last::<65>(spki.as_ref())?, spki.as_ref())
     }
 
     /// EdDSA with Ed25519. Takes the public half as SPKI PEM.
@@ -190,8 +182,7 @@ impl VerifyingKey {
         let der = pem::public(pem.as_ref(), Kind::Ed25519)?;
         let key = ParsedPublicKey::new(&ED25519, &der).map_err(damaged)?;
         let spki = key.as_der().map_err(damaged)?;
-        let point = last::<32>(spki.as_ref())?;
-        Ok(Self::asymmetric(Algorithm::EdDSA, DecodingKey::from_ed_der(point), spki.as_ref()))
+        Self::eddsa(last::<32>(spki.as_ref())?, spki.as_ref())
     }
 
     /// As [`SigningKey::with_kid`].
@@ -215,9 +206,24 @@ impl VerifyingKey {
         &self.kid
     }
 
-    fn asymmetric(algorithm: Algorithm, decoding: DecodingKey, spki: &[u8]) -> Self {
+    fn rs256(pkcs1: &[u8], spki: &[u8]) -> Result<Self, ConfigError> {
+        let public = Public::rsa(pkcs1).ok_or_else(|| damaged("no RSA public key"))?;
+        Ok(Self::asymmetric(Algorithm::RS256, DecodingKey::from_rsa_der(pkcs1), public, spki))
+    }
+
+    fn es256(point: &[u8], spki: &[u8]) -> Result<Self, ConfigError> {
+        let public = Public::p256(point).ok_or_else(|| damaged("no point of P-256"))?;
+        Ok(Self::asymmetric(Algorithm::ES256, DecodingKey::from_ec_der(point), public, spki))
+    }
+
+    fn eddsa(point: &[u8], spki: &[u8]) -> Result<Self, ConfigError> {
+        let public = Public::ed25519(point).ok_or_else(|| damaged("no point of Ed25519"))?;
+        Ok(Self::asymmetric(Algorithm::EdDSA, DecodingKey::from_ed_der(point), public, spki))
+    }
+
+    fn asymmetric(algorithm: Algorithm, decoding: DecodingKey, public: Public, spki: &[u8]) -> Self {
         let kid = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, spki));
-        Self { algorithm, decoding, kid }
+        Self { algorithm, decoding, kid, public: Some(public) }
     }
 }
 

@@ -6,8 +6,11 @@
 
 mod access;
 mod claims;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(feature = "jwks")]
 pub(crate) mod issuer;
+mod jwk;
 mod keys;
 mod pem;
 pub(crate) mod refresh;

@@ -54,6 +54,13 @@ impl Signer {
         let (access_header, cookie_header) = (header(TokenUse::Access), header(TokenUse::Cookie));
         Self { encoding: key.encoding, algorithm, access_header, cookie_header }
     }
+
+    fn header(&self, usage: TokenUse) -> &str {
+        match usage {
+            TokenUse::Access => &self.access_header,
+            TokenUse::Cookie => &self.cookie_header,
+        }
+    }
 }
 
 impl fmt::Debug for Signer {
@@ -78,6 +85,12 @@ struct Payload<'a> {
 }
 
 impl TokenKeys {
+    /// The header of its tokens, encoded.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn header(&self, usage: TokenUse) -> &str {
+        self.signer.as_ref().map_or("", |signer| signer.header(usage))
+    }
+
     /// A signed access token (`typ: at+jwt`), or one for the session cookie (`session+jwt`).
     ///
     /// `CannotSign` without a signing key; `InvalidClaims` for custom claims of a reserved name or too large ones, an
@@ -107,11 +120,7 @@ impl TokenKeys {
         // By the same reader, so that no token goes out that every node would refuse.
         Claims::read(&payload).map_err(|why| Error::because(ErrorKind::InvalidClaims, DOING, why))?;
 
-        let header = match new.usage {
-            TokenUse::Access => &signer.access_header,
-            TokenUse::Cookie => &signer.cookie_header,
-        };
-        let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(&payload));
+        let message = format!("{}.{}", signer.header(new.usage), URL_SAFE_NO_PAD.encode(&payload));
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &signer.encoding, signer.algorithm)
             .map_err(|cause| Error::because(ErrorKind::CannotSign, DOING, cause))?;
         let token = format!("{message}.{signature}");

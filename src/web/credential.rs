@@ -76,9 +76,58 @@ pub(crate) fn has_cookie(headers: &HeaderMap) -> bool {
     cookie(headers).is_some()
 }
 
+/// Arbitrary bytes as the headers that a credential may stand in, one a line, and what must hold of what is found.
+///
+/// # Panics
+///
+/// Where a promise does not hold.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let (name, value) = match line.split_first() {
+            Some((b'a', value)) => (header::AUTHORIZATION, value),
+            Some((b'b', token)) => (header::COOKIE, &*[COOKIE.as_bytes(), b"=", token].concat()),
+            _ => (header::COOKIE, line),
+        };
+        // What HTTP itself does not let through does not reach us.
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            headers.append(name, value);
+        }
+    }
+    let of_cookie = |one: Credential<'_>| assert!(one.usage == TokenUse::Cookie && !one.token.contains(';'));
+    let of_header = |one: Credential<'_>| assert!(one.usage == TokenUse::Access && one.token.trim() == one.token);
+    match find(&headers) {
+        Presented::Nothing | Presented::Conflict => {}
+        Presented::One(one) if one.usage == TokenUse::Cookie => of_cookie(one),
+        Presented::One(one) => of_header(one),
+        Presented::Both { header, cookie } => {
+            of_header(header);
+            of_cookie(cookie);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_048, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..1_024)) {
+            fuzz(&bytes);
+        }
+
+        /// Nearer to what is looked for.
+        #[test]
+        fn any_lines(lines in proptest::collection::vec("[ab]?(Bearer|bearer|Basic)?[ =;a-c.é]{0,12}(__Host-session)?[=; ]{0,2}[a-c]{0,3}", 0..5)) {
+            fuzz(lines.join("\n").as_bytes());
+        }
+    }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pair = |(name, value): &(&'static str, &'static str)| {

@@ -16,6 +16,8 @@ mod respond;
 pub mod routes;
 mod service;
 
+#[cfg(fuzzing)]
+pub(crate) use self::credential::fuzz as fuzz_credential;
 pub use self::{
     extract::{Claims, Client, FreshSession},
     future::ResponseFuture,

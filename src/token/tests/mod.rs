@@ -4,7 +4,9 @@ mod forged;
 mod fuzz;
 mod keys;
 mod provider;
+mod rfc;
 mod round_trip;
+mod rules;
 mod times;
 mod vectors;
 

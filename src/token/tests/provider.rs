@@ -63,6 +63,11 @@ fn in_its_own_process(test: &str, provider: &'static CryptoProvider, says: &str)
         println!("the case was run");
         return;
     }
+    run(test);
+}
+
+/// One of the tests of this file, in a process of its own.
+pub(super) fn run(test: &str) {
     let module = module_path!().split_once("::").unwrap().1;
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", &format!("{module}::{test}"), "--nocapture", "--test-threads=1"])

@@ -11,15 +11,17 @@
 //! | `DELETE /sessions` | 200 `{"revoked": n}`, this one too | |
 //! | `POST /auth/refresh` `{"refresh_token": ".."}` | 200, the token response of RFC 6749 §5.1 | 401 `invalid_token`; 401 `session_ended` |
 //! | `POST /auth/logout` | 204; takes a live access token, one that has expired but is right otherwise, or `{"refresh_token": ".."}` | 401 without one; 401 `session_ended` if it had ended |
+//! | `GET /.well-known/jwks.json` | 200, the public keys as a JWK set; for everybody, and to be kept for 5 minutes | |
 //!
-//! All of them answer 401 without a live session and 503 while the database cannot be asked; errors are
-//! `application/problem+json` (RFC 9457) with a stable `code`; nothing may be cached.
+//! All but the last answer 401 without a live session and 503 while the database cannot be asked; errors are
+//! `application/problem+json` (RFC 9457) with a stable `code`; nothing else may be cached.
 
 mod admin;
 mod auth;
 #[cfg(feature = "jwks")]
 mod backchannel;
 mod handlers;
+mod keys;
 
 use axum::{
     Router,
@@ -70,6 +72,27 @@ pub fn backchannel_logout<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/", post(backchannel::logout))
         .layer(DefaultBodyLimit::max(LOGOUT_TOKEN))
         .layer(middleware::map_response(handlers::no_store))
+}
+
+/// The public halves of the keys whose tokens are accepted, for services that check tokens by themselves (RFC 7517): empty with
+/// HS256, whose secret is nobody's business. Merge it at the root, since the path is the well-known one; it needs the layer
+/// around it, as the others do, but no session:
+///
+/// ```
+/// # use axum::Router;
+/// # use axum_device_sessions::{Sessions, SessionValidationLayer, routes};
+/// # fn app(sessions: Sessions) -> Router {
+/// Router::new()
+///     .merge(routes::jwks()) // GET /.well-known/jwks.json
+///     .layer(SessionValidationLayer::new(sessions))
+/// # }
+/// ```
+///
+/// Those services learn that a token is signed by us and has not expired, and not that its session has ended. The answer may be
+/// kept for 5 minutes (`Cache-Control: public, max-age=300`): so long is a new key published before anybody signs with it.
+/// Not under a layer that is [`required`](crate::SessionValidationLayer::required), which would ask them for a session.
+pub fn jwks<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new().route("/.well-known/jwks.json", get(keys::jwks))
 }
 
 /// The sessions of everybody, for administrators. Nest it somewhere: `.nest("/admin/sessions", routes::admin_routes::<Staff, _>())`.
