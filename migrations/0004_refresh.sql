@@ -9,11 +9,13 @@ ALTER TABLE device_sessions.sessions
     ADD COLUMN at_floor          bigint NOT NULL DEFAULT 1,      -- access tokens below are refused ..
     ADD COLUMN at_root           bigint,                         -- .. but for those of this generation
     ADD COLUMN broken_at         timestamptz,                    -- when the chain was last broken
-    ADD COLUMN authenticated_at  timestamptz NOT NULL DEFAULT statement_timestamp(),
+    ADD COLUMN authenticated_at  timestamptz,                    -- null: when it was created
+    ADD COLUMN claims            jsonb,                          -- the application's, for each new access token
     ADD CONSTRAINT sessions_rotation
         CHECK ((root IS NULL) = (consumed_at IS NULL) AND (root IS NULL) = (handed_at IS NULL));
 
-UPDATE device_sessions.sessions SET authenticated_at = created_at;
+-- Not with the column: that would write every row anew.
+ALTER TABLE device_sessions.sessions ALTER COLUMN authenticated_at SET DEFAULT statement_timestamp();
 
 -- What validation reads, anew. An ordinary refresh changes none of it, and tells nobody.
 DROP TRIGGER tell_update ON device_sessions.sessions;

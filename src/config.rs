@@ -329,6 +329,7 @@ impl SessionsBuilder {
             ("max_staleness", max_staleness),
             ("load_timeout", load_timeout),
             ("max_age", max_age),
+            ("require_fresh", require_fresh.unwrap_or(LONGEST)),
         ] {
             if span < Duration::from_millis(1) || span > LONGEST {
                 return Err(ConfigError::new(format!(
@@ -408,7 +409,13 @@ fn refresh_tokens(given: Vec<Vec<u8>>, tokens: &AccessTokens) -> Result<Option<R
     if !tokens.signs() {
         return Ok(None);
     }
-    let secrets = if given.is_empty() { tokens.secrets() } else { given };
+    let mut secrets = given;
+    // Beside one of its own, for refresh tokens from before it was given.
+    for own in tokens.secrets() {
+        if !secrets.contains(&own) {
+            secrets.push(own);
+        }
+    }
     if secrets.is_empty() {
         return Err(ConfigError::new(
             "no server secret: with asymmetric keys, call `.server_secret(..)` with 32 random bytes or more, the same on \

@@ -118,6 +118,7 @@ mod tests {
             authenticated_at: seen,
             is_current: false,
             generations: Generations::FIRST,
+            claims: None,
             issuer: None,
             metadata: None,
             ended: None,

@@ -135,6 +135,9 @@ pub struct Session {
     pub is_current: bool,
     #[serde(skip)]
     pub(crate) generations: Generations,
+    /// The application's own claims, given at sign-in, for each new access token.
+    #[serde(skip)]
+    pub(crate) claims: Option<serde_json::Value>,
     /// The issuer that it is a session of, where it was not signed in here. Not serialised.
     #[serde(skip)]
     pub issuer: Option<String>,
@@ -144,6 +147,13 @@ pub struct Session {
     /// When and why it ended (`endedAt`, `endReason`); `None`, and not serialised, while it lives.
     #[serde(flatten)]
     pub ended: Option<Ended>,
+}
+
+impl Session {
+    /// What [`SignIn::claims`](crate::SignIn::claims) gave.
+    pub(crate) fn given_claims(&self) -> serde_json::Map<String, serde_json::Value> {
+        self.claims.as_ref().and_then(serde_json::Value::as_object).cloned().unwrap_or_default()
+    }
 }
 
 #[cfg(any(test, feature = "test-util"))]
@@ -166,6 +176,7 @@ impl Session {
             authenticated_at: now,
             is_current: true,
             generations: Generations::FIRST,
+            claims: None,
             issuer: None,
             metadata: None,
             ended: None,

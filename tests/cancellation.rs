@@ -260,7 +260,9 @@ async fn the_store_itself() {
                     cancelled_after(polls, end).await.map(|done| drop(done.expect(what)))
                 }
                 "history" => {
-                    cancelled_after(polls, store.history(&"ahmed".into(), 9)).await.map(|done| drop(done.expect(what)))
+                    cancelled_after(polls, store.history(&"ahmed".into(), Duration::from_secs(86_400), 9))
+                        .await
+                        .map(|done| drop(done.expect(what)))
                 }
                 "walk" | "walk on" => {
                     let (everyone, after) = (SessionFilter::everyone(), (what == "walk on").then_some(kept));

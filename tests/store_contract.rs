@@ -528,7 +528,7 @@ async fn the_history_is_the_newest_ends_and_what_lives(store: &dyn SessionStore)
         end_it(store, ids[place]).await;
     }
     let history = async |limit| {
-        let loaded = store.history(&"ahmed".into(), limit).await.expect("listed");
+        let loaded = store.history(&"ahmed".into(), Duration::from_secs(86_400), limit).await.expect("listed");
         let (mut ended, live): (Vec<_>, Vec<_>) = loaded.sessions.into_iter().partition(|one| one.ended.is_some());
         ended.sort_by_key(|one| std::cmp::Reverse(one.ended.as_ref().map(|ended| ended.at)));
         let ids = |sessions: Vec<Session>| sessions.iter().map(|one| one.id).collect::<Vec<_>>();
@@ -540,7 +540,9 @@ async fn the_history_is_the_newest_ends_and_what_lives(store: &dyn SessionStore)
     living.sort();
     assert_eq!(history(100).await, (vec![ids[1], ids[3], ids[0], ids[2]], living.clone()));
     assert_eq!(history(2).await, (vec![ids[1], ids[3]], living));
-    assert!(store.history(&"nobody".into(), 100).await.expect("listed").sessions.is_empty());
+    assert!(
+        store.history(&"nobody".into(), Duration::from_secs(86_400), 100).await.expect("listed").sessions.is_empty()
+    );
 }
 
 async fn a_walk_meets_what_is_meant_and_lives(store: &dyn SessionStore) {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::{KnownToken, validate::FRESH};
@@ -97,6 +98,10 @@ impl CurrentSession {
     /// Where it is something else than a `T`.
     pub fn metadata<T: DeserializeOwned>(&self) -> Result<Option<T>, serde_json::Error> {
         self.row().0.metadata.as_ref().map(T::deserialize).transpose()
+    }
+
+    pub(super) fn given_claims(&self) -> Map<String, Value> {
+        self.row().0.given_claims()
     }
 
     /// Waits until the session has ended, wherever and by whatever it is ended, and says why: for WebSockets, event

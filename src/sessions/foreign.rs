@@ -1,15 +1,19 @@
 //! Sessions that another issuer signs in: its tokens, and registering its sessions.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Inner, KnownToken, Refusal, Refused, Sessions, keys::KeySet, validate::Unidentified};
+use super::{
+    Inner, KnownToken, Refusal, Refused, Sessions,
+    keys::KeySet,
+    validate::{Newcomer, Unidentified},
+};
 use crate::{
     clock::Tick,
     device,
     error::{Error, ErrorKind},
-    session::{SessionId, UserId},
+    session::{Session, SessionId, UserId},
     store::NewSession,
     token::{
         TokenUse, VerifiedToken,
@@ -85,18 +89,23 @@ impl Sessions {
     }
 }
 
-impl Inner {
-    /// Registers the session of a token whose session is unknown, where its issuer's are. `false`: they are not.
-    pub(super) async fn adopt(
-        &self,
-        token: &KnownToken,
-        caller: (Option<String>, Option<IpAddr>),
-    ) -> Result<bool, Error> {
-        let Some(Foreign { issuer, adopt_for: Some(longest), .. }) = &token.foreign else { return Ok(false) };
-        self.register(token.state.id(), token.user_id.clone(), issuer, *longest, caller).await?;
-        Ok(true)
+impl Sessions {
+    /// Registers the session of a token whose session is unknown, where its issuer's are; for a request, and not for whoever
+    /// waits for its end. `false`: it is not to be. Runs to its end even if the request goes away, once at a time.
+    pub(super) async fn adopt(&self, token: &Arc<KnownToken>, newcomer: Option<Newcomer>) -> Result<bool, Error> {
+        let (Some(newcomer), true) = (newcomer, token.may_be_adopted()) else { return Ok(false) };
+        let (inner, token) = (Arc::clone(&self.0), Arc::clone(token));
+        self.detached(ADOPTING, async move {
+            let Some(Foreign { issuer, adopt_for: Some(longest), .. }) = &token.foreign else { return Ok(false) };
+            let _one = token.state.refreshing().lock().await;
+            inner.register(token.state.id(), token.user_id.clone(), issuer, *longest, newcomer).await?;
+            Ok(true)
+        })
+        .await
     }
+}
 
+impl Inner {
     /// Adds the row, unless another request or node was faster.
     pub(super) async fn register(
         &self,
@@ -104,7 +113,7 @@ impl Inner {
         user_id: UserId,
         issuer: &str,
         longest: Duration,
-        (user_agent, ip_address): (Option<String>, Option<IpAddr>),
+        (user_agent, ip_address): Newcomer,
     ) -> Result<(), Error> {
         let loaded = self.store.load(&[id]).await?;
         if !loaded.sessions.is_empty() {
@@ -122,8 +131,19 @@ impl Inner {
 }
 
 impl KnownToken {
+    /// Whether a row can be its session's: ids of issuers may be the same UUIDs.
+    pub(super) fn may_be_of(&self, session: &Session) -> bool {
+        match &self.foreign {
+            Some(foreign) if foreign.adopt_for.is_some() => session.issuer.as_deref() == Some(&*foreign.issuer),
+            // Signed in here, or registered by other means.
+            _ => session.issuer.is_none(),
+        }
+    }
+
     /// Whether its session is registered at first sight.
     pub(super) fn may_be_adopted(&self) -> bool {
         self.foreign.as_ref().is_some_and(|foreign| foreign.adopt_for.is_some())
     }
 }
+
+const ADOPTING: &str = "registering a session of another issuer";

@@ -48,6 +48,11 @@ impl Sessions {
         let actor = Some(logout.issuer.to_string());
         match (&logout.target, logout.adopt_for) {
             (LogoutTarget::Session { session_id, user_id }, None) => {
+                // Not another issuer's, whose ids may be UUIDs as well.
+                let loaded = self.0.store.load(&[*session_id]).await?;
+                if loaded.sessions.iter().any(|session| session.issuer.is_some()) {
+                    return Ok(());
+                }
                 let target = EndTarget::One { id: *session_id, user: user_id.clone() };
                 self.end(target, EndReason::Logout, actor).await.map(drop)
             }

@@ -36,7 +36,11 @@ impl Sessions {
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable).
     pub async fn history(&self, user: &UserId) -> Result<Vec<Session>, Error> {
         let inner = &*self.0;
-        let loaded = in_time("listing ended sessions", inner.store.history(user, Self::HISTORY)).await?;
+        let loaded = in_time(
+            "listing ended sessions",
+            inner.store.history(user, inner.settings.retention.history, Self::HISTORY),
+        )
+        .await?;
         let mut ended = inner.ended(loaded);
         ended.sort_by_key(|session| (Reverse(session.ended.as_ref().map(|ended| ended.at)), session.id));
         ended.truncate(Self::HISTORY);

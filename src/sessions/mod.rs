@@ -7,7 +7,7 @@ mod current;
 mod end;
 #[cfg(feature = "jwks")]
 mod foreign;
-#[cfg(all(feature = "jwks", feature = "routes"))]
+#[cfg(feature = "jwks")]
 mod foreign_logout;
 mod health;
 mod keys;

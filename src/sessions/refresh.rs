@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{ANSWER_WITHIN, CurrentSession, Inner, Sessions, SignedIn, by, in_time, sign_in::Wanted};
@@ -12,7 +12,7 @@ use crate::{
     error::{Error, ErrorKind},
     policy::{self, Deadlines},
     session::{EndReason, SessionId, UserId},
-    store::{Decided, EndOutcome, EndRequest, EndTarget, Locked, Refusal, Rotate, Rotation},
+    store::{Decided, EndOutcome, EndRequest, EndTarget, Locked, Refusal, Rotate, Rotated, Rotation},
     telemetry,
     token::{
         TokenUse,
@@ -82,8 +82,8 @@ impl Sessions {
     pub async fn reauthenticated(&self, current: &CurrentSession) -> Result<SignedIn, Error> {
         let inner = Arc::clone(&self.0);
         let (state, user) = (Arc::clone(&current.token().state), current.user_id().clone());
-        let usage = current.token().usage;
-        self.detached(REAUTHENTICATING, async move { inner.reauthenticated(state, user, usage).await }).await
+        let (claims, usage) = (current.given_claims(), current.token().usage);
+        self.detached(REAUTHENTICATING, async move { inner.reauthenticated(state, user, claims, usage).await }).await
     }
 }
 
@@ -96,19 +96,19 @@ impl Inner {
     ) -> Result<TokenPair, Error> {
         let until = Instant::now() + ANSWER_WITHIN;
         let state = self.cache.state(id);
-        // Tabs that refresh together wait here, and not each on a connection.
-        let one = by(until, REFRESHING, async { Ok(state.refreshing().lock().await) }).await?;
-        let user = by(until, REFRESHING, self.owner(&state)).await?;
-        let mut claims = Map::new();
+        let (user, mut claims) = by(until, REFRESHING, self.owner(&state)).await?;
         match by(until, REFRESHING, self.ask_to_issue(&user, id, &mut claims)).await {
             Err(error) if error.kind() == ErrorKind::Refused => return Err(self.disabled(id).await),
             asked => asked?,
         }
+        self.try_to_make(id, &user, &claims, TokenUse::Access)?;
+        // Tabs that refresh together wait here, and not each on a connection.
+        let one = by(until, REFRESHING, async { Ok(state.refreshing().lock().await) }).await?;
         let (home, seen) = (Arc::clone(self), Arc::clone(state.seen()));
         let decide = Rotate(Box::new(move |locked| home.decide(locked, seen.at(), generation)));
-        let rotated = by(until, REFRESHING, self.store.rotate(id, decide)).await?;
+        let rotated = by(until, REFRESHING, self.store.rotate(id, decide)).await;
         drop(one);
-        let (before, tokens) = self.learn(id, rotated.0)?;
+        let (before, tokens) = self.learn(id, rotated)?;
         // A retry extends nothing.
         if before.tokens.current == generation && tokens.current != generation {
             self.recorder.touch(state.seen(), self.clock.tick(), || ip_address);
@@ -124,10 +124,12 @@ impl Inner {
         self: &Arc<Self>,
         state: Arc<State>,
         user: UserId,
+        mut claims: Map<String, Value>,
         usage: TokenUse,
     ) -> Result<SignedIn, Error> {
-        let (id, mut claims) = (state.id(), Map::new());
+        let id = state.id();
         self.ask_to_issue(&user, id, &mut claims).await?;
+        self.try_to_make(id, &user, &claims, usage)?;
         let home = Arc::clone(self);
         let seen = Arc::clone(state.seen());
         let decide = Rotate(Box::new(move |locked| match home.ran_out(locked, seen.at()) {
@@ -137,8 +139,8 @@ impl Inner {
                 None => Decided::Refuse(Refusal::Superseded),
             },
         }));
-        let rotated = in_time(REAUTHENTICATING, self.store.rotate(id, decide)).await?;
-        let (before, tokens) = self.learn(id, rotated.0)?;
+        let rotated = in_time(REAUTHENTICATING, self.store.rotate(id, decide)).await;
+        let (before, tokens) = self.learn(id, rotated)?;
         let wanted = Wanted { usage, generation: tokens.current, at_most: self.left_of(&before) };
         let now = self.clock.tick();
         let Locked { session, now: database_now, .. } = *before;
@@ -155,8 +157,21 @@ impl Inner {
         Deadlines::of(&locked.session, locked.now, now, self.settings.lives).absolute_left(now)
     }
 
-    /// Whose session it is, by what is in memory where that may be believed.
-    async fn owner(&self, state: &Arc<State>) -> Result<UserId, Error> {
+    /// Before the row: what cannot be signed changes nothing.
+    fn try_to_make(
+        &self,
+        id: SessionId,
+        user: &UserId,
+        claims: &Map<String, Value>,
+        usage: TokenUse,
+    ) -> Result<(), Error> {
+        let longest = Wanted { usage, generation: u64::MAX, at_most: self.settings.absolute_lifetime };
+        self.make_token(id, user, claims, longest)?;
+        self.make_refresh_token(id, 1).map(drop)
+    }
+
+    /// Whose session it is and the claims that it was given, by what is in memory where that may be believed.
+    async fn owner(&self, state: &Arc<State>) -> Result<(UserId, Map<String, Value>), Error> {
         let reading = match self.cache.believed(state, self.clock.tick()) {
             Some(reading) => reading,
             None => self.cache.read(state, false).await.map_err(|cause| Error::unavailable(REFRESHING, cause))?,
@@ -164,7 +179,7 @@ impl Inner {
         let Known::Row { session, .. } = &reading.known else { return Err(invalid()) };
         match state.ended().or(session.ended.as_ref()) {
             Some(ended) => Err(Error::session_ended(REFRESHING, ended.reason.clone())),
-            None => Ok(session.user_id.clone()),
+            None => Ok((session.user_id.clone(), session.given_claims())),
         }
     }
 
@@ -218,7 +233,9 @@ impl Inner {
     }
 
     /// What this node makes of it, in its memory first.
-    fn learn(&self, id: SessionId, rotation: Rotation) -> Result<(Box<Locked>, refresh::State), Error> {
+    fn learn(&self, id: SessionId, rotated: Result<Rotated, Error>) -> Result<(Box<Locked>, refresh::State), Error> {
+        // Whether it was carried out is not known.
+        let Rotated(rotation) = rotated.inspect_err(|_| self.cache.mark_stale(id))?;
         let reason = match rotation {
             Rotation::Tokens(before, tokens) => {
                 if tokens.at_floor != before.tokens.at_floor {

@@ -183,6 +183,8 @@ impl Sessions {
             return Err(Error::new(ErrorKind::InvalidInput, "a user id has 1 to 255 bytes and no NUL"));
         }
         let id = SessionId::new();
+        // As given: what `on_issue` adds is asked for anew each time.
+        let given = (!claims.is_empty()).then(|| Value::Object(claims.clone()));
         self.0.ask_to_issue(&user_id, id, &mut claims).await?;
         let absolute_lifetime = self.0.settings.absolute_lifetime;
         // Before the row: claims that cannot be signed leave nothing behind.
@@ -190,8 +192,13 @@ impl Sessions {
         let (access_token, expires_in) = self.0.make_token(id, &user_id, &claims, wanted)?;
         let refresh_token = self.0.make_refresh_token(id, 1)?;
         let device = device::describe(user_agent.as_deref());
-        let new =
-            NewSession { user_agent, ip_address, metadata, ..NewSession::new(id, user_id, device, absolute_lifetime) };
+        let new = NewSession {
+            user_agent,
+            ip_address,
+            metadata,
+            claims: given,
+            ..NewSession::new(id, user_id, device, absolute_lifetime)
+        };
         let store = std::sync::Arc::clone(&self.0.store);
         let mut session = self.detached(SIGNING_IN, async move { store.create(new).await }).await?;
         session.is_current = true;

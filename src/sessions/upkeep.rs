@@ -8,7 +8,7 @@ use super::Inner;
 use crate::{
     clock::jittered,
     error::Error,
-    store::{Expire, Idle},
+    store::{Expire, Idle, Purged},
 };
 
 /// Goes on until the last handle is gone. An error costs a round, no more.
@@ -33,7 +33,7 @@ pub(super) async fn run(inner: Weak<Inner>) {
                 Ok(_done) => break,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "cannot end or remove old sessions; will try again");
+                    tracing::warn!(error, "cannot end sessions that have run out; will try again");
                     break;
                 }
             }
@@ -51,7 +51,11 @@ impl Inner {
             tracing::debug!(%session, reason = %ended.reason, "ran out");
         }
         self.learn_of(&expired.ended);
-        let purged = self.store.purge(self.settings.retention).await?;
+        // What cannot be removed does not keep others from being ended.
+        let purged = self.store.purge(self.settings.retention).await.unwrap_or_else(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot remove old sessions; will try again");
+            Purged::default()
+        });
         if purged.scrubbed + purged.deleted > 0 {
             tracing::debug!(purged.scrubbed, purged.deleted, "removed old sessions");
         }

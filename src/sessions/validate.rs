@@ -150,7 +150,12 @@ pub(crate) struct PendingRead {
     ip_address: Option<IpAddr>,
     user_agent: Option<String>,
     touch: bool,
+    /// And no second look at one that was let in.
+    is_request: bool,
 }
+
+/// User-Agent and address of whoever may turn out to be new here.
+pub(super) type Newcomer = (Option<String>, Option<IpAddr>);
 
 enum PendingToken {
     Known(Arc<KnownToken>),
@@ -178,7 +183,15 @@ impl Sessions {
         let pending = |token| {
             telemetry::miss();
             let (ip_address, user_agent) = (caller.ip_address(), caller.user_agent());
-            Validation::Read(PendingRead { sessions: self.clone(), token, strict, ip_address, user_agent, touch })
+            Validation::Read(PendingRead {
+                sessions: self.clone(),
+                token,
+                strict,
+                ip_address,
+                user_agent,
+                touch,
+                is_request: true,
+            })
         };
         let token = match self.identify(token, usage, now) {
             Ok(token) => token,
@@ -202,7 +215,15 @@ impl Sessions {
     pub(crate) fn read_again(&self, current: &CurrentSession) -> PendingRead {
         telemetry::miss();
         let token = PendingToken::Known(Arc::clone(current.token()));
-        PendingRead { sessions: self.clone(), token, strict: true, ip_address: None, user_agent: None, touch: false }
+        PendingRead {
+            sessions: self.clone(),
+            token,
+            strict: true,
+            ip_address: None,
+            user_agent: None,
+            touch: false,
+            is_request: false,
+        }
     }
 
     /// The session that a token names, if that can be said at once: whether or not the token has expired.
@@ -323,6 +344,10 @@ impl Sessions {
                 return Some(Verdict::Refused(Refused { why, named: Some(token.named()) }));
             }
         };
+        #[cfg(feature = "jwks")]
+        if !token.may_be_of(session) {
+            return Some(Verdict::Refused(Refused { why: Refusal::InvalidToken, named: Some(token.named()) }));
+        }
         if let Some(ended) = &session.ended {
             return Some(Verdict::Refused(ended_refusal(token, &ended.reason)));
         }
@@ -357,7 +382,7 @@ impl PendingRead {
     /// Dropped, the read goes on for whoever else waits for it.
     #[allow(clippy::infallible_destructuring_match, reason = "there is a second variant with `jwks`")]
     pub(crate) async fn finish(self, deadline: Instant) -> Verdict {
-        let Self { sessions, token, strict, ip_address, user_agent, touch } = self;
+        let Self { sessions, token, strict, ip_address, user_agent, touch, is_request } = self;
         let token = match token {
             PendingToken::Known(token) => token,
             #[cfg(feature = "jwks")]
@@ -370,8 +395,8 @@ impl PendingRead {
                 }
             }
         };
-        let caller = (user_agent, ip_address);
-        let verdict = match sessions.read_and_judge(&token, strict, caller, deadline).await {
+        let newcomer = is_request.then_some((user_agent, ip_address));
+        let verdict = match sessions.read_and_judge(&token, strict, newcomer, deadline).await {
             Ok(verdict) => verdict,
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, session = %token.state.id(), "not validated");
@@ -400,10 +425,8 @@ impl Sessions {
         &self,
         token: &Arc<KnownToken>,
         strict: bool,
-        #[cfg_attr(not(feature = "jwks"), expect(unused_variables, reason = "for registering sessions"))] caller: (
-            Option<String>,
-            Option<IpAddr>,
-        ),
+        #[cfg_attr(not(feature = "jwks"), expect(unused_variables, reason = "for registering sessions"))]
+        newcomer: Option<Newcomer>,
         deadline: Instant,
     ) -> Result<Verdict, Arc<Error>> {
         let judged = async {
@@ -414,8 +437,8 @@ impl Sessions {
                 return Ok(verdict);
             }
             #[cfg(feature = "jwks")]
-            if is_missing {
-                self.0.adopt(token, caller).await?;
+            if is_missing && !self.adopt(token, newcomer).await? {
+                return Ok(Verdict::Refused(Refused { why: Refusal::InvalidToken, named: Some(token.named()) }));
             }
             // Idle by a reading that we joined late: one more, begun now, decides.
             let reading = self.0.cache.read(&token.state, true).await?;

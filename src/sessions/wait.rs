@@ -34,7 +34,7 @@ async fn look(token: &Arc<KnownToken>) -> Result<EndReason, Duration> {
         Some(verdict) => verdict,
         None => {
             let deadline = Instant::now() + ANSWER_WITHIN;
-            sessions.read_and_judge(token, false, (None, None), deadline).await.unwrap_or(Verdict::Unavailable)
+            sessions.read_and_judge(token, false, None, deadline).await.unwrap_or(Verdict::Unavailable)
         }
     };
     match verdict {

@@ -64,6 +64,7 @@ impl MemoryStore {
             authenticated_at: now,
             is_current: false,
             generations: Generations::FIRST,
+            claims: new.claims,
             issuer: new.issuer,
             metadata: new.metadata,
             ended: None,
@@ -254,8 +255,10 @@ impl SessionStore for MemoryStore {
         Box::pin(ready(Ok(self.read(live))))
     }
 
-    fn history<'a>(&'a self, user: &'a UserId, limit: usize) -> StoreFuture<'a, Loaded> {
-        let mut loaded = self.read(|row| row.user_id == *user);
+    fn history<'a>(&'a self, user: &'a UserId, within: Duration, limit: usize) -> StoreFuture<'a, Loaded> {
+        let since = self.clock.wall() - within;
+        let recent = |row: &Session| row.ended.as_ref().is_none_or(|ended| ended.at >= since);
+        let mut loaded = self.read(|row| row.user_id == *user && recent(row));
         let (mut ended, live): (Vec<_>, Vec<_>) = loaded.sessions.into_iter().partition(|row| row.ended.is_some());
         ended.sort_by_key(|row| std::cmp::Reverse(row.ended.as_ref().map(|ended| ended.at)));
         ended.truncate(limit);

@@ -49,9 +49,9 @@ pub trait SessionStore: Debug + Send + Sync + sealed::Sealed + 'static {
     /// A user's rows that have not ended and whose absolute lifetime is not over, in no order.
     fn list<'a>(&'a self, user: &'a UserId) -> StoreFuture<'a, Loaded>;
 
-    /// A user's rows that have ended, the newest end first and at most `limit` of them; and those that have not ended
-    /// but may have run out.
-    fn history<'a>(&'a self, user: &'a UserId, limit: usize) -> StoreFuture<'a, Loaded>;
+    /// A user's rows that have ended `within` this span, the newest end first and at most `limit` of them; and those that
+    /// have not ended but may have run out.
+    fn history<'a>(&'a self, user: &'a UserId, within: Duration, limit: usize) -> StoreFuture<'a, Loaded>;
 
     /// One step of a walk over the live rows, in an order of the store's own: the ids of those that `filter` means. Where
     /// the row that it is to go on after is gone, it is refused as `ErrorKind::InvalidInput`: to end there would pass for
@@ -107,6 +107,8 @@ pub struct NewSession {
     pub absolute_lifetime: Duration,
     /// The application's own data.
     pub metadata: Option<serde_json::Value>,
+    /// The application's own claims for its access tokens: an object.
+    pub claims: Option<serde_json::Value>,
     /// The issuer that it is a session of, where it was not signed in here. Its row is kept as long as it could live,
     /// ended or not.
     pub issuer: Option<String>,
@@ -124,6 +126,7 @@ impl NewSession {
             ip_address: None,
             absolute_lifetime,
             metadata: None,
+            claims: None,
             issuer: None,
         }
     }

@@ -267,6 +267,7 @@ impl PostgresStore {
                     (&new.ip_address, Type::INET),
                     (&new.metadata, Type::JSONB),
                     (&new.issuer, Type::TEXT),
+                    (&new.claims, Type::JSONB),
                 ],
             )
             .await?;
@@ -317,10 +318,11 @@ impl SessionStore for PostgresStore {
         Box::pin(async move { self.read(LISTING, &self.sql.list, &[(&user.as_str(), Type::TEXT)]).await })
     }
 
-    fn history<'a>(&'a self, user: &'a UserId, limit: usize) -> StoreFuture<'a, Loaded> {
+    fn history<'a>(&'a self, user: &'a UserId, within: Duration, limit: usize) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&user.as_str(), Type::TEXT), (&limit, Type::INT8)];
+            let (limit, within) = (i64::try_from(limit).unwrap_or(i64::MAX), seconds(within));
+            let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+                [(&user.as_str(), Type::TEXT), (&limit, Type::INT8), (&within, Type::FLOAT8)];
             self.read(LISTING, &self.sql.history, &parameters).await
         })
     }

@@ -48,6 +48,7 @@ pub(super) fn session(row: &Row) -> Result<Session, Error> {
             at_floor: generation(row, "at_floor")?,
             at_root: get::<Option<i64>>(row, "at_root")?.map(i64::unsigned_abs),
         },
+        claims: get(row, "claims")?,
         issuer: text("issuer")?,
         metadata: get(row, "metadata")?,
         ended: ended(row)?,

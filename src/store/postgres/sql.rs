@@ -9,11 +9,14 @@ const COLUMNS: &str = "id, user_id, \
     CASE WHEN ended_at IS NOT NULL THEN greatest(least(ended_at, '9999-01-01Z'), '0001-01-01Z') END AS ended_at, \
     end_reason, ended_by, device_name, device_type, form_factor, os, os_version, browser, browser_version, model, \
     ip_address, location, country_code, metadata, issuer, generation, seen, at_floor, at_root, \
-    greatest(least(authenticated_at, '9999-01-01Z'), '0001-01-01Z') AS authenticated_at, \
+    greatest(least(coalesce(authenticated_at, created_at), '9999-01-01Z'), '0001-01-01Z') AS authenticated_at, claims, \
     clock_timestamp() AS read_at";
 
 /// What `row::tokens` reads besides.
-const TOKENS: &str = "root, consumed_at, handed_at, broken_at";
+const TOKENS: &str = "root, \
+    CASE WHEN root IS NOT NULL THEN greatest(least(consumed_at, '9999-01-01Z'), '0001-01-01Z') END AS consumed_at, \
+    CASE WHEN root IS NOT NULL THEN greatest(least(handed_at, '9999-01-01Z'), '0001-01-01Z') END AS handed_at, \
+    CASE WHEN broken_at IS NOT NULL THEN greatest(least(broken_at, '9999-01-01Z'), '0001-01-01Z') END AS broken_at";
 
 /// What is told of an end: see `COLUMNS`.
 const END: &str =
@@ -62,9 +65,9 @@ impl Sql {
             ),
             insert: format!(
                 "INSERT INTO {table} (id, user_id, expires_at, device_name, device_type, form_factor, os, os_version, \
-                 browser, browser_version, model, user_agent, ip_address, metadata, issuer) \
+                 browser, browser_version, model, user_agent, ip_address, metadata, issuer, claims) \
                  VALUES ($1, $2, statement_timestamp() + $3 * interval '1 second', $4, $5, $6, $7, $8, $9, $10, $11, \
-                 $12, $13, $14, $15) RETURNING {COLUMNS}"
+                 $12, $13, $14, $15, $16) RETURNING {COLUMNS}"
             ),
             end_one: format!(
                 "UPDATE {table} SET ended_at = clock_timestamp(), end_reason = $3, ended_by = $4 \
@@ -104,6 +107,7 @@ impl Sql {
             ),
             history: format!(
                 "(SELECT {COLUMNS} FROM {table} WHERE user_id = $1 AND ended_at IS NOT NULL \
+                 AND ended_at >= statement_timestamp() - $3 * interval '1 second' \
                  ORDER BY sessions.ended_at DESC LIMIT $2) \
                  UNION ALL (SELECT {COLUMNS} FROM {table} WHERE user_id = $1 AND ended_at IS NULL)"
             ),
@@ -155,7 +159,8 @@ impl Sql {
                 "WITH due AS ( \
                     SELECT id FROM {table} WHERE NOT scrubbed AND ended_at IS NOT NULL \
                     AND ended_at < statement_timestamp() - $1 * interval '1 second' \
-                    AND ended_at >= statement_timestamp() - $2 * interval '1 second' \
+                    AND (ended_at >= statement_timestamp() - $2 * interval '1 second' \
+                        OR (issuer IS NOT NULL AND expires_at >= statement_timestamp())) \
                     ORDER BY ended_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED \
                  ) UPDATE {table} s SET ip_address = NULL, user_agent = NULL, location = NULL, country_code = NULL, \
                     scrubbed = true \

@@ -12,7 +12,7 @@ use super::{
     sql::Sql,
 };
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     session::{EndReason, Ended, SessionId},
     store::{Confirmed, Decided, InUse, Locked, Rotate, Rotation},
     token::refresh::{self, Confirmation, State},
@@ -88,6 +88,8 @@ async fn read(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Result<
         let (session, tokens, now) = (row::session(row)?, row::tokens(row)?, row::get(row, "read_at")?);
         Ok(Locked { session, tokens, now })
     };
+    // As for loads: of one odd row nothing is known, and of the schema nothing follows.
+    let locked = |row| locked(row).map_err(|error: Error| error.of_kind(ErrorKind::Unavailable));
     Ok(rows.iter().map(locked).collect())
 }
 

@@ -100,6 +100,13 @@ pub(super) async fn purge(lender: &Lender, sql: &Sql, retention: Retention) -> R
     let scrub: [(&(dyn ToSql + Sync), Type); 3] =
         [(&scrub_after, Type::FLOAT8), (&history, Type::FLOAT8), (&BATCH, Type::INT8)];
     let scrubbed = write.query(&sql.scrub, &scrub).await?.len();
+    // On its own: who may not delete shall scrub all the same.
+    write.commit().await?;
+    let write = lender.begin("removing old sessions").await?;
+    if Turn::take(&write, sql, Duration::ZERO).await?.is_none() {
+        write.commit().await?;
+        return Ok(Purged { scrubbed, ..Purged::default() });
+    }
     let deleted = write.query(&sql.delete, &[(&history, Type::FLOAT8), (&BATCH, Type::INT8)]).await?.len();
     write.commit().await?;
     let more = [scrubbed, deleted].into_iter().any(|rows| i64::try_from(rows).is_ok_and(|rows| rows == BATCH));

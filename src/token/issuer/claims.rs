@@ -121,8 +121,8 @@ impl<'a> Common<'a> {
                 .ok_or("a user that the application does not want")?,
             None => required(&self.members, "sub", user_id, "unusable `sub`")?,
         };
-        let length = user.as_str().len();
-        if (1..=UserId::MAX_LEN).contains(&length) { Ok(user) } else { Err("mapped to an unusable user id") }
+        let usable = (1..=UserId::MAX_LEN).contains(&user.as_str().len()) && !user.as_str().contains('\0');
+        if usable { Ok(user) } else { Err("an unusable user id") }
     }
 
     /// The issuer's id of the session, as it stands there.

@@ -114,9 +114,10 @@ impl Foreign {
             return Err("no usable `jti`");
         }
         let target = match claims.session("sid")? {
-            // A mapping may need more than a logout token has: the session is named all the same.
+            // `sub` may be left out beside `sid`; but one whose user the application does not want ends nothing.
             Some(sid) => {
-                LogoutTarget::Session { session_id: session_id(&self.issuer, &sid), user_id: claims.user(self).ok() }
+                let user_id = claims.subject.is_some().then(|| claims.user(self)).transpose()?;
+                LogoutTarget::Session { session_id: session_id(&self.issuer, &sid), user_id }
             }
             None => LogoutTarget::User(claims.user(self)?),
         };

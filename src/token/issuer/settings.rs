@@ -159,6 +159,10 @@ impl Issuer {
     /// `longest_session` is how long a session of this issuer can last at most (Keycloak's "SSO Session Max"). Its row is kept for
     /// so long, ended or not: a token of a session that was ended here may come for as long, and stays refused.
     /// The times of the list begin at first sight, and the issuer's own session goes on when it is ended here.
+    ///
+    /// **An ended session stays ended**, one that was idle for too long as well. Where the issuer then hands out tokens of the same
+    /// session again, they are refused: set `idle_timeout` to at least the issuer's own, or have the client ask for a new
+    /// session (`prompt=login`). Deleting a row by hand makes the session unknown, and so adopted again: end it instead.
     pub fn adopt_sessions(mut self, longest_session: Duration) -> Self {
         self.longest_session = Some(longest_session);
         self

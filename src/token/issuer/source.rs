@@ -28,8 +28,9 @@ pub(super) const COOLDOWN: Duration = Duration::from_secs(10);
 /// Keys are fetched anew after so long, while tokens come: so long may a key be accepted that the issuer took back.
 pub(super) const RENEW_AFTER: Duration = Duration::from_secs(600);
 
-/// A `kid` that was not there causes no fetch for so long: a client that goes on with a token of a key long gone.
-const ABSENT_FOR: Duration = Duration::from_secs(60);
+/// A `kid` that was not there causes no fetch for so long. Not longer than the cooldown: an issuer may sign with a key before
+/// all its servers publish it, and nobody is to be refused for that any longer than must be.
+const ABSENT_FOR: Duration = COOLDOWN;
 
 /// So many such `kid`s are remembered, at most 128 bytes each. One that is not costs no more than the cooldown allows.
 const MAX_ABSENT: usize = 1_000;
