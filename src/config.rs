@@ -40,6 +40,8 @@ pub struct SessionsBuilder {
     server_secrets: Vec<Vec<u8>>,
     require_fresh: Option<Duration>,
     on_issue: Option<OnIssue>,
+    trusted_origins: Result<Vec<String>, ConfigError>,
+    insecure_cookie_on_loopback: bool,
     clock: Clock,
 }
 
@@ -60,6 +62,9 @@ pub(crate) struct Settings {
     pub(crate) require_fresh: Option<Duration>,
     /// How often the database is looked through for what has run out or is old.
     pub(crate) upkeep_interval: Duration,
+    /// What `Origin` says of pages that may ask in a user's name besides the service's own.
+    pub(crate) trusted_origins: Vec<String>,
+    pub(crate) insecure_cookie_on_loopback: bool,
 }
 
 /// What `build()` needs besides the settings.
@@ -98,6 +103,8 @@ impl SessionsBuilder {
             server_secrets: Vec::new(),
             require_fresh: None,
             on_issue: None,
+            trusted_origins: Ok(Vec::new()),
+            insecure_cookie_on_loopback: false,
             clock: Clock::default(),
         }
     }
@@ -129,6 +136,8 @@ impl SessionsBuilder {
 
     /// How long an access token is valid; at most as long as its session. Default: 15 minutes, less a random part of
     /// up to 5 % so that a crowd that signed in together does not come back together.
+    ///
+    /// In browser mode it is the age at which the cookie is made anew, with fresh claims.
     ///
     /// It does not decide how fast a sign-out works (the session is checked on every request) but how long a token is
     /// good elsewhere, with services that check its signature alone.
@@ -231,7 +240,7 @@ impl SessionsBuilder {
         Self { require_fresh: Some(require_fresh), ..self }
     }
 
-    /// Asked whenever a token is about to be issued (at sign-in, and anew at each refresh): may this user have one, and with which claims? Roles
+    /// Asked whenever a token is about to be issued (at sign-in, and anew at each refresh and whenever a cookie is made anew): may this user have one, and with which claims? Roles
     /// are as fresh as the token, and a disabled account gets none; where it is refused at a refresh, its session ends as
     /// `account_disabled`. Its claims are added to those of [`SignIn::claims`](crate::SignIn::claims)
     /// and win over them. An `Err` counts as "could not find out": nothing is issued, the answer is 503.
@@ -255,6 +264,30 @@ impl SessionsBuilder {
         Fut: Future<Output = Result<Issue, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     {
         Self { on_issue: Some(Box::new(move |token| Box::pin(on_issue(token)))), ..self }
+    }
+
+    /// One more trusted origin, or why it cannot be one: `web/csrf.rs` knows.
+    pub(crate) fn with_trusted_origin(mut self, origin: Result<String, ConfigError>) -> Self {
+        match (&mut self.trusted_origins, origin) {
+            (Ok(known), Ok(origin)) => known.push(origin),
+            (Ok(_), Err(why)) => self.trusted_origins = Err(why),
+            // The first mistake is told.
+            (Err(_), _) => {}
+        }
+        self
+    }
+
+    /// **For development only.** Lets a browser that takes no `Secure` cookie over plain http (Safari) sign in to a
+    /// service on the same machine: besides `__Host-session` a second cookie, `session-on-loopback`, is set and accepted,
+    /// without `Secure`. Chrome and Firefox need none of this: for them `http://localhost` is secure enough.
+    ///
+    /// Default: off. It holds for requests whose connection comes from a loopback address
+    /// (`into_make_service_with_connect_info`) *and* whose `Host` is `localhost`, `127.0.0.1` or `[::1]`, with any port;
+    /// everywhere else that name means nothing. Even so, switch it off in production: a proxy on the same machine that
+    /// writes `Host: localhost` makes every request look like one of these, and any program on the machine that may
+    /// listen on a port of `localhost` is sent that cookie.
+    pub fn insecure_cookie_on_loopback(self) -> Self {
+        Self { insecure_cookie_on_loopback: true, ..self }
     }
 
     /// Another clock than the system's. Give the same one to `MemoryStore::with_clock`.
@@ -309,10 +342,13 @@ impl SessionsBuilder {
             server_secrets,
             require_fresh,
             on_issue,
+            trusted_origins,
+            insecure_cookie_on_loopback,
             clock,
         } = self;
         #[cfg(feature = "jwks")]
         let access_tokens = access_tokens.or_else(|| (!issuers.is_empty()).then(AccessTokens::none));
+        let trusted_origins = trusted_origins?;
         let access_tokens = access_tokens.ok_or_else(|| {
             ConfigError::new("no keys: call `.access_tokens(AccessTokens::hs256(&secret)?)` before `build()`")
         })?;
@@ -386,6 +422,8 @@ impl SessionsBuilder {
             refresh,
             require_fresh,
             retention: Retention::new(scrub_after, history),
+            trusted_origins,
+            insecure_cookie_on_loopback,
             upkeep_interval: (idle_timeout.min(absolute_lifetime) / 20).clamp(UPKEEP_AT_MOST, UPKEEP_AT_LEAST),
         };
         Ok((

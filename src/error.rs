@@ -36,6 +36,10 @@ pub enum ErrorKind {
     Refused,
     /// The refresh token is none of ours, or of a session that does not exist, or given up. Answer 401.
     InvalidToken,
+    /// A browser was to be signed in by a request that another site made it send. Answer 403.
+    CrossSite,
+    /// The call itself is a mistake in the application; `Display` says which.
+    Misuse,
     /// The session that was to be worked on has ended. Answer 401.
     SessionEnded,
 }
@@ -69,11 +73,6 @@ impl Error {
     #[cfg(feature = "postgres")]
     pub(crate) fn of_kind(self, kind: ErrorKind) -> Self {
         Self { kind, ..self }
-    }
-
-    /// In words of ours alone, for whoever sent what cannot be used.
-    pub(crate) fn about_input(&self) -> &'static str {
-        if self.cause.is_none() { self.doing } else { "a value that was sent cannot be used" }
     }
 
     /// Why the session ended, with [`ErrorKind::SessionEnded`].

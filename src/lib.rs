@@ -87,12 +87,15 @@
 //! | [`SessionValidationLayer::required`] | inner service called | 401 | 401 | 503 |
 //! | neither | inner service called | inner service called | inner service called | inner service called |
 //!
+//! One thing the layer always answers itself: 403 to a request that another site made the browser send with the session's
+//! cookie, where it may change something (see [`SignIn::cookie`]).
+//!
 //! 401 is only ever said on evidence: a bad token, or a row that has ended, has run out or is not there. "Could not
 //! find out" is 503 with `Retry-After`: the client keeps its token. [`SessionRejection`] has the codes.
 //!
 //! # The way of a request
 //!
-//! 1. **Credential.** `Authorization: Bearer ..`. None: the request goes straight on.
+//! 1. **Credential.** `Authorization: Bearer ..`, or the session cookie. None: the request goes straight on.
 //! 2. **Token.** Signature and claims are checked once, then the token is remembered until it expires.
 //! 3. **Session.** Is what is in memory still to be believed? Postgres tells each node of changes, and a lease says up
 //!    to when it has told all. If not, the row is read, together with all others that are wanted just then.
@@ -109,6 +112,7 @@
 //! * Where sessions are kept: `PostgresStore` (feature `postgres`), [`MemoryStore`] for tests and a first try.
 //! * Keys, and how to change them: [`AccessTokens`], [`Sessions::replace_keys`], `docs/keys.md`.
 //! * Claims of the application in the token: [`SignIn::claims`], [`Claims`], [`SessionsBuilder::on_issue`].
+//! * Pages, with scripts or without: [`SignIn::cookie`], [`Sessions::sign_out`].
 //! * WebSockets and long jobs: [`CurrentSession::ended`].
 //! * Your own tests: the feature `test-util`, with `CurrentSession::fake`, `SessionValidationLayer::fake` and
 //!   `Sessions::in_memory`.
@@ -191,7 +195,8 @@ pub use config::SessionsBuilder;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use session::{Device, DeviceType, EndReason, Ended, FormFactor, Session, SessionId, UserId};
 pub use sessions::{
-    Admin, Coherence, CurrentSession, Health, Issue, Issuing, SessionPage, Sessions, SignIn, SignedIn, TokenPair,
+    Admin, Coherence, CurrentSession, Health, Issue, Issuing, SessionPage, Sessions, SignIn, SignedIn, SignedOut,
+    TokenPair,
 };
 #[cfg(feature = "postgres")]
 #[doc(inline)]

@@ -259,11 +259,9 @@ async fn the_store_itself() {
                     let end = store.end(request(EndTarget::These { ids: vec![id, kept] }));
                     cancelled_after(polls, end).await.map(|done| drop(done.expect(what)))
                 }
-                "history" => {
-                    cancelled_after(polls, store.history(&"ahmed".into(), Duration::from_secs(86_400), 9))
-                        .await
-                        .map(|done| drop(done.expect(what)))
-                }
+                "history" => cancelled_after(polls, store.history(&"ahmed".into(), Duration::from_secs(86_400), 9))
+                    .await
+                    .map(|done| drop(done.expect(what))),
                 "walk" | "walk on" => {
                     let (everyone, after) = (SessionFilter::everyone(), (what == "walk on").then_some(kept));
                     cancelled_after(polls, store.walk(&everyone, after)).await.map(|done| drop(done.expect(what)))

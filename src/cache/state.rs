@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
@@ -16,6 +17,7 @@ use super::{
     reading::{Known, Reading},
 };
 use crate::{
+    clock::Tick,
     seen::LastSeen,
     session::{Ended, SessionId, UserId},
 };
@@ -36,6 +38,8 @@ pub(crate) struct State {
     changed: Notify,
     /// Held by the one refresh of this session that is under way here.
     refreshing: tokio::sync::Mutex<()>,
+    /// When this node last set out to make its cookie anew; 0: never.
+    renewal: AtomicU64,
 }
 
 impl State {
@@ -99,6 +103,13 @@ impl State {
         &self.refreshing
     }
 
+    /// Whether it is the caller who makes its cookie anew: one, and not again for a while, however that turns out.
+    pub(crate) fn begin_renewal(&self, now: Tick, pause: Duration) -> bool {
+        let last = self.renewal.load(Ordering::Relaxed);
+        (last == 0 || now >= Tick::from_nanos(last).after(pause))
+            && self.renewal.compare_exchange(last, now.as_nanos(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
     /// Stores what a flight found. The caller holds the lock of the flights and has made sure that it is not void.
     pub(super) fn store(&self, reading: &Arc<Reading>) -> Option<Arc<Reading>> {
         self.reading.swap(Some(Arc::clone(reading)))
@@ -152,6 +163,7 @@ impl Registry {
             registry: Arc::downgrade(self),
             changed: Notify::new(),
             refreshing: tokio::sync::Mutex::new(()),
+            renewal: AtomicU64::new(0),
         });
         shard.insert(id, Arc::downgrade(&state));
         drop(shard);

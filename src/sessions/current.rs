@@ -31,12 +31,23 @@ use crate::{
 pub struct CurrentSession {
     token: Arc<KnownToken>,
     reading: Arc<Reading>,
+    /// The request came over plain http from this very machine, and that is allowed.
+    on_loopback: bool,
 }
 
 impl CurrentSession {
     /// Only the judge makes one, of a reading of a live row.
     pub(super) const fn new(token: Arc<KnownToken>, reading: Arc<Reading>) -> Self {
-        Self { token, reading }
+        Self { token, reading, on_loopback: false }
+    }
+
+    /// As the session of such a request.
+    pub(crate) fn with_loopback(self, on_loopback: bool) -> Self {
+        Self { on_loopback, ..self }
+    }
+
+    pub(super) const fn is_on_loopback(&self) -> bool {
+        self.on_loopback
     }
 
     /// Its id.
@@ -138,6 +149,12 @@ impl CurrentSession {
         generation <= 1 || (generations.current == generation && generations.seen)
     }
 
+    /// What a new token of it is made with: the generation, and how long the session may live yet.
+    pub(super) fn left(&self, now: Tick) -> (u64, Duration) {
+        let (session, deadlines) = self.row();
+        (session.generations.current, deadlines.absolute_left(now))
+    }
+
     pub(super) fn reading(&self) -> &Reading {
         &self.reading
     }
@@ -152,6 +169,6 @@ impl CurrentSession {
     pub fn fake(user: impl Into<UserId>) -> Self {
         let session = Session::fake(user.into());
         let (state, reading) = crate::cache::fake(session.clone());
-        Self { token: Arc::new(KnownToken::fake(session.user_id, state)), reading }
+        Self { token: Arc::new(KnownToken::fake(session.user_id, state)), reading, on_loopback: false }
     }
 }

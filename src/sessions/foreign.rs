@@ -57,6 +57,7 @@ impl Sessions {
                     generation: None,
                     age: Duration::ZERO,
                     expires_in,
+                    of_another_key: false,
                     claims: Some(claims),
                 };
                 let foreign = Foreign { issuer, stamp, adopt_for };

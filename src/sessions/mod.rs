@@ -2,6 +2,7 @@
 //! life. Nothing here knows HTTP.
 
 mod admin;
+mod browser;
 mod confirm;
 mod current;
 mod end;
@@ -28,16 +29,18 @@ use tokio::{
 
 pub use self::{
     admin::{Admin, SessionPage},
+    browser::SignedOut,
     current::CurrentSession,
     health::{Coherence, Health},
     refresh::TokenPair,
     sign_in::{Issue, Issuing, SignIn, SignedIn},
 };
-use self::{confirm::InUseQueue, keys::KeySet};
 pub(crate) use self::{
+    browser::{Browser, SessionCookie},
     sign_in::OnIssue,
     validate::{Caller, KnownToken, PendingRead, Refusal, Refused, Validation, Verdict},
 };
+use self::{confirm::InUseQueue, keys::KeySet};
 #[cfg(feature = "jwks")]
 use crate::token::issuer::Issuers;
 use crate::{

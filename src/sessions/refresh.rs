@@ -81,9 +81,8 @@ impl Sessions {
     /// Dropped, the session may or may not have new tokens; then the client signs in again.
     pub async fn reauthenticated(&self, current: &CurrentSession) -> Result<SignedIn, Error> {
         let inner = Arc::clone(&self.0);
-        let (state, user) = (Arc::clone(&current.token().state), current.user_id().clone());
-        let (claims, usage) = (current.given_claims(), current.token().usage);
-        self.detached(REAUTHENTICATING, async move { inner.reauthenticated(state, user, claims, usage).await }).await
+        let current = current.clone();
+        self.detached(REAUTHENTICATING, async move { inner.reauthenticated(&current).await }).await
     }
 }
 
@@ -96,12 +95,12 @@ impl Inner {
     ) -> Result<TokenPair, Error> {
         let until = Instant::now() + ANSWER_WITHIN;
         let state = self.cache.state(id);
-        let (user, mut claims) = by(until, REFRESHING, self.owner(&state)).await?;
-        match by(until, REFRESHING, self.ask_to_issue(&user, id, &mut claims)).await {
+        let (user, given) = by(until, REFRESHING, self.owner(&state)).await?;
+        let claims = match by(until, REFRESHING, self.claims_for(&user, id, given)).await {
             Err(error) if error.kind() == ErrorKind::Refused => return Err(self.disabled(id).await),
-            asked => asked?,
-        }
-        self.try_to_make(id, &user, &claims, TokenUse::Access)?;
+            claims => claims?,
+        };
+        self.try_to_make(&(id, user.clone()), &claims, TokenUse::Access)?;
         // Tabs that refresh together wait here, and not each on a connection.
         let one = by(until, REFRESHING, async { Ok(state.refreshing().lock().await) }).await?;
         let (home, seen) = (Arc::clone(self), Arc::clone(state.seen()));
@@ -114,24 +113,19 @@ impl Inner {
             self.recorder.touch(state.seen(), self.clock.tick(), || ip_address);
         }
         let at_most = self.left_of(&before);
-        let wanted = Wanted { usage: TokenUse::Access, generation: tokens.current, at_most };
+        let wanted = Wanted { generation: tokens.current, at_most };
         let (access_token, expires_in) = self.make_token(id, &user, &claims, wanted)?;
         let refresh_token = self.make_refresh_token(id, tokens.current)?;
         Ok(TokenPair { access_token, expires_in, refresh_token })
     }
 
-    async fn reauthenticated(
-        self: &Arc<Self>,
-        state: Arc<State>,
-        user: UserId,
-        mut claims: Map<String, Value>,
-        usage: TokenUse,
-    ) -> Result<SignedIn, Error> {
-        let id = state.id();
-        self.ask_to_issue(&user, id, &mut claims).await?;
-        self.try_to_make(id, &user, &claims, usage)?;
+    async fn reauthenticated(self: &Arc<Self>, current: &CurrentSession) -> Result<SignedIn, Error> {
+        let (named, usage) = (current.token().named(), current.token().usage);
+        let (id, user) = &named;
+        let claims = self.claims_for(user, *id, current.given_claims()).await?;
+        self.try_to_make(&named, &claims, usage)?;
         let home = Arc::clone(self);
-        let seen = Arc::clone(state.seen());
+        let seen = Arc::clone(current.token().state.seen());
         let decide = Rotate(Box::new(move |locked| match home.ran_out(locked, seen.at()) {
             Some(why) => Decided::Refuse(why),
             None => match refresh::rotate_by_server(&locked.tokens, locked.now.into()) {
@@ -139,16 +133,21 @@ impl Inner {
                 None => Decided::Refuse(Refusal::Superseded),
             },
         }));
-        let rotated = in_time(REAUTHENTICATING, self.store.rotate(id, decide)).await;
-        let (before, tokens) = self.learn(id, rotated)?;
-        let wanted = Wanted { usage, generation: tokens.current, at_most: self.left_of(&before) };
+        let rotated = in_time(REAUTHENTICATING, self.store.rotate(*id, decide)).await;
+        let (before, tokens) = self.learn(*id, rotated)?;
+        let wanted = Wanted { generation: tokens.current, at_most: self.left_of(&before) };
         let now = self.clock.tick();
         let Locked { session, now: database_now, .. } = *before;
         let mut session = self.up_to_date(session, Some(now), now, database_now);
         session.authenticated_at = database_now;
         session.is_current = true;
-        let (access_token, expires_in) = self.make_token(id, &user, &claims, wanted)?;
-        Ok(SignedIn { session, access_token, expires_in, refresh_token: self.make_refresh_token(id, tokens.current)? })
+        if usage == TokenUse::Cookie {
+            let cookie = self.make_cookie(&named, &claims, wanted)?;
+            return Ok(SignedIn::by_cookie(session, cookie.for_loopback(current.is_on_loopback())));
+        }
+        let (access_token, expires_in) = self.make_token(*id, user, &claims, wanted)?;
+        let refresh_token = self.make_refresh_token(*id, tokens.current)?;
+        Ok(SignedIn { session, access_token, expires_in, refresh_token, cookie: None })
     }
 
     /// How long a session may live yet.
@@ -160,14 +159,18 @@ impl Inner {
     /// Before the row: what cannot be signed changes nothing.
     fn try_to_make(
         &self,
-        id: SessionId,
-        user: &UserId,
+        named: &(SessionId, UserId),
         claims: &Map<String, Value>,
         usage: TokenUse,
     ) -> Result<(), Error> {
-        let longest = Wanted { usage, generation: u64::MAX, at_most: self.settings.absolute_lifetime };
-        self.make_token(id, user, claims, longest)?;
-        self.make_refresh_token(id, 1).map(drop)
+        let longest = Wanted { generation: u64::MAX, at_most: self.settings.absolute_lifetime };
+        match usage {
+            TokenUse::Cookie => self.make_cookie(named, claims, longest).map(drop),
+            TokenUse::Access => {
+                self.make_token(named.0, &named.1, claims, longest)?;
+                self.make_refresh_token(named.0, 1).map(drop)
+            }
+        }
     }
 
     /// Whose session it is and the claims that it was given, by what is in memory where that may be believed.

@@ -6,7 +6,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::{ANSWER_WITHIN, Inner, Sessions, by};
+use super::{
+    ANSWER_WITHIN, Inner, Sessions,
+    browser::{Browser, SessionCookie},
+    by,
+};
 use crate::{
     clock::jittered,
     device,
@@ -33,12 +37,44 @@ pub struct SignIn {
     ip_address: Option<IpAddr>,
     claims: Result<Map<String, Value>, Error>,
     metadata: Result<Option<Value>, Error>,
+    cookie: bool,
+    cross_site_checked: bool,
+    browser: Option<Browser>,
 }
 
 impl SignIn {
     /// Signs in this user: 1 to [`UserId::MAX_LEN`] bytes.
     pub fn new(user: impl Into<UserId>) -> Self {
-        Self { user_id: user.into(), user_agent: None, ip_address: None, claims: Ok(Map::new()), metadata: Ok(None) }
+        Self {
+            user_id: user.into(),
+            user_agent: None,
+            ip_address: None,
+            claims: Ok(Map::new()),
+            metadata: Ok(None),
+            cookie: false,
+            cross_site_checked: false,
+            browser: None,
+        }
+    }
+
+    /// **Browser mode**: the session is in a cookie, `__Host-session`, and there are no tokens for the page to keep. It
+    /// works without scripts. Needs [`client`](Self::client), by which a sign-in that another site made the browser send
+    /// is refused ([`ErrorKind::CrossSite`]).
+    ///
+    /// The cookie is `Secure; HttpOnly; SameSite=Lax` and lives as long as the session may. The layer makes it anew when it
+    /// is older than [`access_token_ttl`](crate::SessionsBuilder::access_token_ttl), with fresh claims, on the answer to
+    /// some request. Where the browser already had one, the session in that is ended as
+    /// [`Replaced`](crate::EndReason::Replaced).
+    pub fn cookie(self) -> Self {
+        Self { cookie: true, ..self }
+    }
+
+    /// The application itself has made sure that it was this browser's user who began the sign-in, so another site may have
+    /// sent the request. For the way back from an identity provider, which is cross-site by nature, **after** its `state`
+    /// was found to be the one that this very browser was given; and for links in mails, bound to the browser likewise.
+    /// Without such a check anybody can sign a visitor in as themselves and read what they leave behind (login CSRF).
+    pub fn cross_site_checked(self) -> Self {
+        Self { cross_site_checked: true, ..self }
     }
 
     /// The application's own claims in the access token, read by `Claims<T>`: anything that serialises to a JSON
@@ -57,8 +93,8 @@ impl SignIn {
         Self { metadata, ..self }
     }
 
-    pub(crate) fn from(self, user_agent: Option<String>, ip_address: Option<IpAddr>) -> Self {
-        Self { user_agent, ip_address, ..self }
+    pub(crate) fn from(self, user_agent: Option<String>, ip_address: Option<IpAddr>, browser: Browser) -> Self {
+        Self { user_agent, ip_address, browser: Some(browser), ..self }
     }
 }
 
@@ -131,17 +167,30 @@ pub(crate) type OnIssue =
 
 /// Somebody is signed in. Return it from the login handler: it is the token response of RFC 6749 §5.1
 /// (`access_token`, `token_type`, `expires_in`, `refresh_token`) with the `session` beside it, not to be stored by any cache.
+///
+/// After [`SignIn::cookie`] it is `{"session": ..}` and the cookie. For a page that works without scripts answer
+/// `(signed_in, Redirect::to("/"))`: what goes before the body is the cookie and `Cache-Control: no-store`.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct SignedIn {
     /// The session.
     pub session: Session,
-    /// The access token: a credential. Send it, keep it nowhere.
+    /// The access token: a credential. Send it, keep it nowhere. Empty after [`SignIn::cookie`]: what is in the cookie is
+    /// for the browser alone.
     pub access_token: String,
-    /// How long the access token is valid.
+    /// How long the access token, or else the cookie, is valid.
     pub expires_in: Duration,
-    /// The refresh token: a credential, good for one use, for as long as the session lives.
+    /// The refresh token: a credential, good for one use, for as long as the session lives. Empty after
+    /// [`SignIn::cookie`].
     pub refresh_token: String,
+    pub(crate) cookie: Option<SessionCookie>,
+}
+
+impl SignedIn {
+    pub(super) fn by_cookie(session: Session, cookie: SessionCookie) -> Self {
+        let (access_token, refresh_token) = (String::new(), String::new());
+        Self { session, access_token, expires_in: cookie.max_age, refresh_token, cookie: Some(cookie) }
+    }
 }
 
 impl fmt::Debug for SignedIn {
@@ -150,13 +199,17 @@ impl fmt::Debug for SignedIn {
     }
 }
 
-/// What an access token is wanted for.
+/// What a token is wanted for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
-    pub(super) usage: TokenUse,
     pub(super) generation: u64,
     /// It never outlives its session.
     pub(super) at_most: Duration,
+}
+
+enum Credential {
+    Cookie(SessionCookie),
+    Tokens { access_token: String, expires_in: Duration, refresh_token: String },
 }
 
 impl Sessions {
@@ -164,8 +217,9 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for a user id that cannot be used, [`ErrorKind::InvalidClaims`] for claims or metadata, [`ErrorKind::CannotSign`] without a
-    /// signing key, [`ErrorKind::Refused`] where `on_issue` refused, [`ErrorKind::Unavailable`] where the database or
+    /// [`ErrorKind::InvalidInput`] for a user id that cannot be used, [`ErrorKind::InvalidClaims`] for claims or metadata
+    /// (those that make a cookie longer than 3,800 bytes too), [`ErrorKind::CrossSite`] and [`ErrorKind::Misuse`] with
+    /// [`SignIn::cookie`], [`ErrorKind::CannotSign`] without a signing key, [`ErrorKind::Refused`] where `on_issue` refused, [`ErrorKind::Unavailable`] where the database or
     /// `on_issue` could not be asked. None of them leaves a session that somebody holds a token of.
     ///
     /// # Cancel safety
@@ -177,20 +231,30 @@ impl Sessions {
     }
 
     async fn sign_in_at_length(&self, sign_in: SignIn) -> Result<SignedIn, Error> {
-        let SignIn { user_id, user_agent, ip_address, claims, metadata } = sign_in;
-        let (mut claims, metadata) = (claims?, metadata?);
+        let SignIn { user_id, user_agent, ip_address, claims, metadata, cookie, cross_site_checked, browser } = sign_in;
+        let (claims, metadata) = (claims?, metadata?);
+        let browser = if cookie { Some(self.admit_browser(browser, cross_site_checked)?) } else { None };
         if user_id.as_str().is_empty() || user_id.as_str().len() > UserId::MAX_LEN || user_id.as_str().contains('\0') {
             return Err(Error::new(ErrorKind::InvalidInput, "a user id has 1 to 255 bytes and no NUL"));
         }
         let id = SessionId::new();
         // As given: what `on_issue` adds is asked for anew each time.
         let given = (!claims.is_empty()).then(|| Value::Object(claims.clone()));
-        self.0.ask_to_issue(&user_id, id, &mut claims).await?;
+        let claims = self.0.claims_for(&user_id, id, claims).await?;
         let absolute_lifetime = self.0.settings.absolute_lifetime;
         // Before the row: claims that cannot be signed leave nothing behind.
-        let wanted = Wanted { usage: TokenUse::Access, generation: 1, at_most: absolute_lifetime };
-        let (access_token, expires_in) = self.0.make_token(id, &user_id, &claims, wanted)?;
-        let refresh_token = self.0.make_refresh_token(id, 1)?;
+        let wanted = Wanted { generation: 1, at_most: absolute_lifetime };
+        let credential = match &browser {
+            Some(browser) => {
+                let cookie = self.0.make_cookie(&(id, user_id.clone()), &claims, wanted)?;
+                Credential::Cookie(cookie.for_loopback(self.is_on_loopback(browser)))
+            }
+            None => {
+                let (access_token, expires_in) = self.0.make_token(id, &user_id, &claims, wanted)?;
+                let refresh_token = self.0.make_refresh_token(id, 1)?;
+                Credential::Tokens { access_token, expires_in, refresh_token }
+            }
+        };
         let device = device::describe(user_agent.as_deref());
         let new = NewSession {
             user_agent,
@@ -203,19 +267,27 @@ impl Sessions {
         let mut session = self.detached(SIGNING_IN, async move { store.create(new).await }).await?;
         session.is_current = true;
         session.expires_at = policy::expires_at(&session, self.0.settings.lives);
-        Ok(SignedIn { session, access_token, expires_in, refresh_token })
+        if let Some(browser) = browser {
+            self.end_replaced(&browser, id).await;
+        }
+        Ok(match credential {
+            Credential::Cookie(cookie) => SignedIn::by_cookie(session, cookie),
+            Credential::Tokens { access_token, expires_in, refresh_token } => {
+                SignedIn { session, access_token, expires_in, refresh_token, cookie: None }
+            }
+        })
     }
 }
 
 impl Inner {
-    /// Puts the fresh claims over the given ones.
-    pub(super) async fn ask_to_issue(
+    /// The claims of a new token: those given at sign-in, and over them what `on_issue` says now.
+    pub(super) async fn claims_for(
         &self,
         user_id: &UserId,
         session_id: SessionId,
-        claims: &mut Map<String, Value>,
-    ) -> Result<(), Error> {
-        let Some(on_issue) = &self.on_issue else { return Ok(()) };
+        mut given: Map<String, Value>,
+    ) -> Result<Map<String, Value>, Error> {
+        let Some(on_issue) = &self.on_issue else { return Ok(given) };
         let asked = on_issue(Issuing { user_id: user_id.clone(), session_id });
         let answer = asked
             .await
@@ -223,9 +295,8 @@ impl Inner {
             .map_err(|cause| {
                 cause.downcast().map_or_else(|cause| Error::unavailable("asking on_issue", cause), |own| *own)
             })?;
-        let fresh = answer.0.ok_or_else(|| Error::new(ErrorKind::Refused, "on_issue refused the user"))?;
-        claims.extend(fresh);
-        Ok(())
+        given.extend(answer.0.ok_or_else(|| Error::new(ErrorKind::Refused, "on_issue refused the user"))?);
+        Ok(given)
     }
 
     /// An access token and how long it is valid.
@@ -234,11 +305,12 @@ impl Inner {
         session_id: SessionId,
         user_id: &UserId,
         claims: &Map<String, Value>,
-        Wanted { usage, generation, at_most }: Wanted,
+        Wanted { generation, at_most }: Wanted,
     ) -> Result<(String, Duration), Error> {
         let lifetime = jittered(self.settings.access_token_ttl, 20).min(at_most);
         let issued_at = self.clock.wall();
         let custom = Some(claims);
+        let usage = TokenUse::Access;
         let new = NewToken { usage, session_id, user_id, generation, issued_at, lifetime, custom };
         Ok((self.key_set.load().keys.sign(&new)?, lifetime))
     }

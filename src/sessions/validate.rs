@@ -67,6 +67,8 @@ pub(crate) struct KnownToken {
     /// From here on it has expired, leeway included: worked out from `exp` when it was verified, so that a step of the
     /// wall clock neither revives it nor kills it.
     expires: Tick,
+    /// From here on a cookie is to be made anew.
+    renew_at: Tick,
     /// The whole payload as JSON, where it holds more than this crate's own claims.
     pub(crate) claims: Option<Box<str>>,
     pub(crate) state: Arc<State>,
@@ -85,6 +87,7 @@ impl KnownToken {
             generation: None,
             used: AtomicBool::new(false),
             expires: Tick::from_nanos(u64::MAX),
+            renew_at: Tick::from_nanos(u64::MAX),
             claims: None,
             state,
             #[cfg(feature = "jwks")]
@@ -96,6 +99,11 @@ impl KnownToken {
     /// `true` the first time.
     pub(super) fn is_first_use(&self) -> bool {
         !self.used.load(Ordering::Relaxed) && !self.used.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether it is a cookie that is to be made anew.
+    pub(super) fn is_old(&self, now: Tick) -> bool {
+        self.renew_at <= now
     }
 
     pub(crate) fn named(&self) -> (SessionId, UserId) {
@@ -282,16 +290,25 @@ impl Sessions {
         set: &KeySet,
         token: &str,
         usage: TokenUse,
-        VerifiedToken { session_id, user_id, generation, expires_in, claims, .. }: VerifiedToken,
+        VerifiedToken { session_id, user_id, generation, age, expires_in, of_another_key, claims }: VerifiedToken,
         #[cfg(feature = "jwks")] foreign: Option<Foreign>,
         now: Tick,
     ) -> Arc<KnownToken> {
+        let renew_at = match usage {
+            TokenUse::Cookie if set.keys.can_sign() => {
+                // At once, so that a key which is on its way out is needed for `idle_timeout` and no longer.
+                let young = if of_another_key { Duration::ZERO } else { self.0.settings.access_token_ttl };
+                now.after(young.saturating_sub(age))
+            }
+            TokenUse::Cookie | TokenUse::Access => Tick::from_nanos(u64::MAX),
+        };
         let known = Arc::new(KnownToken {
             user_id,
             usage,
             generation,
             used: AtomicBool::new(false),
             expires: now.after(expires_in),
+            renew_at,
             claims,
             state: self.0.cache.state(session_id),
             #[cfg(feature = "jwks")]

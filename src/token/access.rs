@@ -41,9 +41,10 @@ pub(super) const MAX_LEEWAY: Duration = Duration::from_secs(60);
 ///
 /// **Changing the key** without signing anybody out: first every node gets the new one with
 /// [`also_accept`](Self::also_accept); then it signs and the old one is accepted; the old one goes when the longest token
-/// that it signed has expired. With a restart for each step, or while running by
+/// that it signed has expired; with cookies ([`SignIn::cookie`](crate::SignIn::cookie)) after `idle_timeout`, since the answer to
+/// any request brings a browser a cookie of the new key. With a restart for each step, or while running by
 /// [`Sessions::replace_keys`](crate::Sessions::replace_keys); `docs/keys.md` has the order, the waits and what hangs on an
-/// HS256 secret besides.
+/// HS256 secret besides: **without a [`server_secret`](crate::SessionsBuilder::server_secret), refresh tokens are signed with it too**.
 ///
 /// Keys are checked as they are made; the rest when the settings of the crate are built: two keys of one `kid`, HS256
 /// beside the others, a missing cryptography provider are errors then and not at the first request.

@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -88,7 +88,7 @@ impl<'a> Claims<'a> {
         let has_custom = members.0.keys().any(|name| !RESERVED.contains(&name.as_str()));
         // Custom claims are parsed later, by the application. What cannot be parsed at all (nested too deep, a number
         // out of range) is a bad token and not an error in a handler.
-        if has_custom && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(payload).is_err() {
+        if has_custom && serde_json::from_str::<Map<String, Value>>(payload).is_err() {
             return Err("custom claims cannot be read");
         }
         // RFC 9068 §2.2 requires it. Nothing is decided by it here.

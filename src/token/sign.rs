@@ -40,6 +40,7 @@ pub(crate) struct NewToken<'a> {
 pub(super) struct Signer {
     encoding: EncodingKey,
     algorithm: Algorithm,
+    pub(super) kid: String,
     access_header: String,
     cookie_header: String,
 }
@@ -52,7 +53,7 @@ impl Signer {
             URL_SAFE_NO_PAD.encode(header.to_string())
         };
         let (access_header, cookie_header) = (header(TokenUse::Access), header(TokenUse::Cookie));
-        Self { encoding: key.encoding, algorithm, access_header, cookie_header }
+        Self { encoding: key.encoding, algorithm, kid: key.verifying.kid, access_header, cookie_header }
     }
 
     fn header(&self, usage: TokenUse) -> &str {

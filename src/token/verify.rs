@@ -63,6 +63,8 @@ pub(crate) struct VerifiedToken {
     pub(crate) age: Duration,
     /// How long from the given `now` it stays good: until `exp` plus the leeway. Never zero.
     pub(crate) expires_in: Duration,
+    /// Its key is accepted, but it is not the one that signs here.
+    pub(crate) of_another_key: bool,
     /// The whole payload as JSON, kept only if it has claims beyond the registered ones.
     pub(crate) claims: Option<Box<str>>,
 }
@@ -115,7 +117,8 @@ impl TokenKeys {
         }
 
         let payload = decode(payload, "payload is not base64url of text")?;
-        self.judge(&payload, now)
+        let of_another_key = self.signer.as_ref().is_some_and(|signer| signer.kid != key.kid);
+        self.judge(&payload, of_another_key, now)
     }
 
     /// The key that the header names, if the header asks for nothing that this crate does not do. Keys come from our own
@@ -140,7 +143,7 @@ impl TokenKeys {
         Ok(key)
     }
 
-    fn judge(&self, payload: &str, now: OffsetDateTime) -> Result<VerifiedToken, TokenRefusal> {
+    fn judge(&self, payload: &str, of_another_key: bool, now: OffsetDateTime) -> Result<VerifiedToken, TokenRefusal> {
         let claims = Claims::read(payload)?;
         if claims.issuer != self.issuer {
             return Err("another issuer".into());
@@ -168,6 +171,7 @@ impl TokenKeys {
             generation,
             age: (now - issued_at).try_into().unwrap_or_default(),
             expires_in: left.unsigned_abs(),
+            of_another_key,
             claims: has_custom.then(|| payload.into()),
         })
     }

@@ -2,10 +2,8 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
+use super::cookie::{COOKIE, LOOPBACK_COOKIE};
 use crate::token::TokenUse;
-
-/// The session cookie. `__Host-` binds it to this host: it cannot be set by a sibling domain (RFC 6265bis §4.1.3.2).
-pub(crate) const COOKIE: &str = "__Host-session";
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +26,17 @@ pub(crate) struct Credential<'a> {
     pub(crate) usage: TokenUse,
 }
 
-pub(crate) fn find(headers: &HeaderMap) -> Presented<'_> {
+/// `on_loopback`: the cookie for plain http counts as well.
+pub(crate) fn find(headers: &HeaderMap, on_loopback: bool) -> Presented<'_> {
     let mut bearers = headers.get_all(header::AUTHORIZATION).iter().filter_map(bearer);
     let Some(first) = bearers.next() else {
-        return cookie(headers).map_or(Presented::Nothing, Presented::One);
+        return cookie(headers, on_loopback).map_or(Presented::Nothing, Presented::One);
     };
     if bearers.any(|other| other != first) {
         return Presented::Conflict;
     }
     let header = Credential { token: first, usage: TokenUse::Access };
-    match cookie(headers) {
+    match cookie(headers, on_loopback) {
         Some(cookie) => Presented::Both { header, cookie },
         None => Presented::One(header),
     }
@@ -55,10 +54,15 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
 
 const SCHEME: &[u8] = b"Bearer";
 
-/// Of several cookies of the name the first: browsers send one, since `__Host-` fixes domain and path.
-fn cookie(headers: &HeaderMap) -> Option<Credential<'_>> {
-    let token = cookies(headers).find(|(name, _)| *name == COOKIE).map(|(_, value)| value)?;
+fn cookie(headers: &HeaderMap, on_loopback: bool) -> Option<Credential<'_>> {
+    let loopback = || cookie_of(headers, LOOPBACK_COOKIE).filter(|_| on_loopback);
+    let token = cookie_of(headers, COOKIE).or_else(loopback)?;
     Some(Credential { token, usage: TokenUse::Cookie })
+}
+
+/// Of several cookies of the name the first: browsers send one, since `__Host-` fixes domain and path.
+pub(super) fn cookie_of<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
+    cookies(headers).find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 /// Name and value of each cookie (RFC 6265 §4.2.1). Ours is a JWT, so nothing needs to be decoded.
@@ -72,8 +76,8 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 }
 
 #[cfg(feature = "routes")]
-pub(crate) fn has_cookie(headers: &HeaderMap) -> bool {
-    cookie(headers).is_some()
+pub(crate) fn has_cookie(headers: &HeaderMap, on_loopback: bool) -> bool {
+    cookie(headers, on_loopback).is_some()
 }
 
 /// Arbitrary bytes as the headers that a credential may stand in, one a line, and what must hold of what is found.
@@ -97,7 +101,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     }
     let of_cookie = |one: Credential<'_>| assert!(one.usage == TokenUse::Cookie && !one.token.contains(';'));
     let of_header = |one: Credential<'_>| assert!(one.usage == TokenUse::Access && one.token.trim() == one.token);
-    match find(&headers) {
+    match find(&headers, true) {
         Presented::Nothing | Presented::Conflict => {}
         Presented::One(one) if one.usage == TokenUse::Cookie => of_cookie(one),
         Presented::One(one) => of_header(one),
@@ -166,14 +170,23 @@ mod tests {
             ),
             (&[("authorization", "Basic x"), ("cookie", "__Host-session=t")], Presented::One(cookie("t"))),
         ] {
-            assert_eq!(find(&headers(sent)), found, "{sent:?}");
+            assert_eq!(find(&headers(sent), false), found, "{sent:?}");
         }
+    }
+
+    #[test]
+    fn the_cookie_of_loopback_counts_there_alone_and_last() {
+        let both = headers(&[("cookie", "session-on-loopback=l; __Host-session=h")]);
+        let loopback = headers(&[("cookie", "session-on-loopback=l")]);
+        assert_eq!(find(&both, true), Presented::One(cookie("h")));
+        assert_eq!(find(&loopback, true), Presented::One(cookie("l")));
+        assert_eq!(find(&loopback, false), Presented::Nothing);
     }
 
     #[test]
     fn bytes_that_are_no_text_are_a_credential_that_is_refused() {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_bytes(b"Bearer \xff\xfe").unwrap());
-        assert_eq!(find(&headers), Presented::One(header("")));
+        assert_eq!(find(&headers, false), Presented::One(header("")));
     }
 }

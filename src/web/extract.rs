@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -14,16 +15,17 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{
+    csrf::{self, Head},
     layer::{Shared, Who},
     rejection::{Cause, SessionRejection},
 };
-use crate::sessions::{ANSWER_WITHIN, CurrentSession, Sessions, SignIn, Verdict};
+use crate::sessions::{ANSWER_WITHIN, Browser, CurrentSession, Refused, Sessions, SignIn, Verdict};
 
 /// The layer's verdict on its way to the extractors. A private type: nobody else can put one into a request.
 #[derive(Clone)]
 pub(crate) struct Judgement {
     pub(super) verdict: Verdict,
-    pub(super) by_cookie: bool,
+    pub(super) arrival: Arrival,
     strict: bool,
     /// Whose word it is. Not for a live session, which knows its own home (unless there is an `on_reject`): the hit path
     /// leaves the layer's reference count alone, which all cores would write to.
@@ -32,11 +34,27 @@ pub(crate) struct Judgement {
     pub(super) began: Option<Instant>,
 }
 
+/// How the credential that counts came.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Arrival {
+    pub(super) by_cookie: bool,
+    /// By cookie, and another site made the browser send it.
+    pub(super) cross_site: bool,
+    /// Where a cookie for plain http is allowed.
+    pub(super) on_loopback: bool,
+}
+
 impl Judgement {
-    pub(super) fn of(verdict: Verdict, by_cookie: bool, layer: &Arc<Shared>) -> Self {
+    pub(super) fn of(verdict: Verdict, arrival: Arrival, layer: &Arc<Shared>) -> Self {
+        let verdict = match verdict {
+            Verdict::Live(current) => Verdict::Live(current.with_loopback(arrival.on_loopback)),
+            // Another site may not even sign out with what is left of a session.
+            Verdict::Refused(refused) if arrival.cross_site => Verdict::Refused(Refused { named: None, ..refused }),
+            other => other,
+        };
         // `Claims` may refuse a live session too.
         let may_answer = !matches!(verdict, Verdict::Live(_)) || layer.on_reject.is_some();
-        Self { verdict, by_cookie, strict: layer.strict, layer: may_answer.then(|| Arc::clone(layer)), began: None }
+        Self { verdict, arrival, strict: layer.strict, layer: may_answer.then(|| Arc::clone(layer)), began: None }
     }
 
     pub(super) fn begun(self, began: Instant) -> Self {
@@ -50,7 +68,7 @@ impl Judgement {
 
     /// The same verdict for an inner layer. Its `on_reject` is the nearer one, if it has one.
     pub(super) fn taken_over(&self, layer: &Arc<Shared>) -> Self {
-        let nearer = Self::of(self.verdict.clone(), self.by_cookie, layer);
+        let nearer = Self::of(self.verdict.clone(), self.arrival, layer);
         let layer = if layer.on_reject.is_some() { nearer.layer } else { self.layer.clone() };
         Self { strict: self.strict, began: self.began, layer, ..nearer }
     }
@@ -83,11 +101,16 @@ impl Judgement {
         }
     }
 
+    /// A live session by a cookie that another site made the browser send.
+    pub(super) fn is_cross_site(&self) -> bool {
+        self.arrival.cross_site && matches!(self.verdict, Verdict::Live(_))
+    }
+
     /// Like [`Judgement::required`], but nobody and a refused cookie are `None`.
     fn optional(&self) -> Result<Option<CurrentSession>, SessionRejection> {
         match &self.verdict {
             Verdict::Anonymous => Ok(None),
-            Verdict::Refused(_) if self.by_cookie => Ok(None),
+            Verdict::Refused(_) if self.arrival.by_cookie => Ok(None),
             _ => self.required().map(Some),
         }
     }
@@ -199,18 +222,30 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Claims<T> {
 /// Who is calling, as the request tells it: for [`SignIn::client`]. A raw record that proves nothing; needs no layer.
 ///
 /// The address is that of the connection, where the server was started with `into_make_service_with_connect_info`;
-/// no header is believed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// no header is believed. It also has what [`SignIn::cookie`] needs to know of the browser: whether another site made it
+/// send the request, and the session cookie that it had before.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Client {
     user_agent: Option<String>,
     ip_address: Option<IpAddr>,
+    browser: Browser,
+}
+
+/// The cookie is a credential.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Client");
+        shown.field("user_agent", &self.user_agent).field("ip_address", &self.ip_address).finish_non_exhaustive()
+    }
 }
 
 impl Client {
-    /// Made by hand: where the address comes from somewhere else, or the caller is no HTTP client.
+    /// Made by hand, where the caller is no HTTP client. Of the browser it knows nothing, so [`SignIn::cookie`] takes it
+    /// for a request of the service's own pages: do not make one of a browser's request.
     #[must_use]
     pub fn new(user_agent: Option<&str>, ip_address: Option<IpAddr>) -> Self {
-        Self { user_agent: user_agent.map(|text| bounded(text.as_bytes())), ip_address }
+        let user_agent = user_agent.map(|text| bounded(text.as_bytes()));
+        Self { user_agent, ip_address, browser: Browser::default() }
     }
 }
 
@@ -218,14 +253,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self { user_agent: user_agent(&parts.headers), ip_address: peer(&parts.extensions) })
+        let browser = csrf::browser(Head::of_parts(parts));
+        Ok(Self { user_agent: user_agent(&parts.headers), ip_address: peer(&parts.extensions), browser })
     }
 }
 
 impl SignIn {
-    /// From which device: its User-Agent becomes the session's name, its address is shown beside it.
+    /// From which device: its User-Agent becomes the session's name, its address is shown beside it. Needed for
+    /// [`cookie`](Self::cookie).
     pub fn client(self, client: Client) -> Self {
-        self.from(client.user_agent, client.ip_address)
+        self.from(client.user_agent, client.ip_address, client.browser)
     }
 }
 

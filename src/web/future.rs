@@ -13,7 +13,12 @@ use pin_project::pin_project;
 use tokio::time::Instant;
 use tower::Service;
 
-use super::{extract::Judgement, layer::Shared, service::admit};
+use super::{
+    extract::{Arrival, Judgement},
+    layer::Shared,
+    renewal::Renewal,
+    service::{Admitted, admit},
+};
 use crate::sessions::{ANSWER_WITHIN, PendingRead, Verdict};
 
 /// The response to a request that passes through [`SessionValidation`](super::SessionValidation).
@@ -31,8 +36,17 @@ enum Step<S, B>
 where
     S: Service<Request<B>>,
 {
-    Reading { verdict: Pin<Box<dyn Future<Output = Verdict> + Send>>, waiting: Option<Waiting<S, B>> },
-    Inner(#[pin] S::Future),
+    Reading {
+        verdict: Pin<Box<dyn Future<Output = Verdict> + Send>>,
+        waiting: Option<Waiting<S, B>>,
+    },
+    /// `renewal`: where the session's cookie is old enough to be made anew. Nearly never.
+    Inner {
+        #[pin]
+        future: S::Future,
+        renewal: Option<Box<Renewal>>,
+    },
+    Renewing(Pin<Box<dyn Future<Output = Response> + Send>>),
     Refused(Option<Response>),
 }
 
@@ -40,7 +54,7 @@ where
 struct Waiting<S, B> {
     ready: S,
     request: Request<B>,
-    by_cookie: bool,
+    arrival: Arrival,
     shared: Arc<Shared>,
     began: Instant,
 }
@@ -49,8 +63,8 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) const fn inner(future: S::Future) -> Self {
-        Self { step: Step::Inner(future) }
+    pub(super) const fn inner(future: S::Future, renewal: Option<Box<Renewal>>) -> Self {
+        Self { step: Step::Inner { future, renewal } }
     }
 
     pub(super) const fn refused(response: Response) -> Self {
@@ -59,14 +73,14 @@ where
 
     pub(super) fn reading(
         pending: PendingRead,
-        by_cookie: bool,
+        arrival: Arrival,
         began: Instant,
         ready: S,
         request: Request<B>,
         shared: Arc<Shared>,
     ) -> Self {
         let verdict = Box::pin(pending.finish(began + ANSWER_WITHIN));
-        Self { step: Step::Reading { verdict, waiting: Some(Waiting { ready, request, by_cookie, shared, began }) } }
+        Self { step: Step::Reading { verdict, waiting: Some(Waiting { ready, request, arrival, shared, began }) } }
     }
 }
 
@@ -81,17 +95,26 @@ where
         let mut step = self.project().step;
         loop {
             let next = match step.as_mut().project() {
-                StepProjection::Inner(future) => return future.poll(cx),
+                StepProjection::Inner { future, renewal } => {
+                    let answered = ready!(future.poll(cx));
+                    match (answered, renewal.take()) {
+                        (Ok(response), Some(renewal)) if renewal.is_for(&response) => {
+                            Step::Renewing(Box::pin(renewal.put_into(response)))
+                        }
+                        (answered, _) => return Poll::Ready(answered),
+                    }
+                }
+                StepProjection::Renewing(response) => return response.as_mut().poll(cx).map(Ok),
                 StepProjection::Refused(response) => {
                     return Poll::Ready(Ok(response.take().expect("not polled again")));
                 }
                 StepProjection::Reading { verdict, waiting } => {
                     let verdict = ready!(verdict.as_mut().poll(cx));
-                    let Waiting { mut ready, request, by_cookie, shared, began } =
+                    let Waiting { mut ready, request, arrival, shared, began } =
                         waiting.take().expect("not polled again");
-                    let judgement = Judgement::of(verdict, by_cookie, &shared).begun(began);
+                    let judgement = Judgement::of(verdict, arrival, &shared).begun(began);
                     match admit(&shared, request, judgement) {
-                        Ok(request) => Step::Inner(ready.call(request)),
+                        Ok(Admitted { request, renewal }) => Step::Inner { future: ready.call(request), renewal },
                         Err(refused) => Step::Refused(Some(*refused)),
                     }
                 }

@@ -36,6 +36,7 @@ pub(super) enum Cause {
     TwoCredentials,
     /// The user must have proved who they are no longer ago than this.
     FreshAuthRequired(Duration),
+    CrossSite,
     Unavailable,
 }
 
@@ -67,13 +68,15 @@ impl SessionRejection {
         self
     }
 
-    /// The status of our answer: 401, 400 for contradicting credentials, 503 where the database could not be asked,
+    /// The status of our answer: 401, 400 for contradicting credentials, 403 for a request by cookie that another site
+    /// made the browser send, 503 where the database could not be asked,
     /// 500 where the layer is missing.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self.cause {
             Cause::LayerMissing | Cause::NoStore => StatusCode::INTERNAL_SERVER_ERROR,
             Cause::TwoCredentials => StatusCode::BAD_REQUEST,
+            Cause::CrossSite => StatusCode::FORBIDDEN,
             Cause::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Cause::MissingToken
             | Cause::InvalidToken
@@ -94,6 +97,7 @@ impl SessionRejection {
             Cause::SessionEnded(_) => "session_ended",
             Cause::TwoCredentials => "invalid_request",
             Cause::FreshAuthRequired(_) => "fresh_auth_required",
+            Cause::CrossSite => "cross_site_request",
             Cause::Unavailable => "temporarily_unavailable",
         }
     }
@@ -110,7 +114,7 @@ impl SessionRejection {
     /// RFC 6750 §3: no `error` where nothing was sent that could be wrong.
     fn challenge(&self) -> Option<Cow<'static, str>> {
         Some(Cow::Borrowed(match self.cause {
-            Cause::LayerMissing | Cause::NoStore | Cause::Unavailable => return None,
+            Cause::LayerMissing | Cause::NoStore | Cause::CrossSite | Cause::Unavailable => return None,
             Cause::MissingToken => r#"Bearer realm="sessions""#,
             Cause::TwoCredentials => r#"Bearer realm="sessions", error="invalid_request""#,
             Cause::InvalidToken | Cause::TokenExpired | Cause::SessionEnded(_) => {
@@ -134,6 +138,7 @@ impl SessionRejection {
             Cause::SessionEnded(_) => "the session has ended: sign in again",
             Cause::TwoCredentials => "the request carries credentials of different sessions: send one",
             Cause::FreshAuthRequired(_) => "prove once more who you are: this needs a fresh sign-in",
+            Cause::CrossSite => "another site made the browser send this request: open the page itself",
             Cause::Unavailable => "sessions cannot be checked at the moment: keep your token and try again",
         }
     }
@@ -221,9 +226,12 @@ impl IntoResponse for Error {
                 let cause = self.end_reason().map_or(Cause::InvalidToken, |reason| Cause::SessionEnded(reason.clone()));
                 return SessionRejection::new(cause).into_response();
             }
+            ErrorKind::CrossSite => return SessionRejection::new(Cause::CrossSite).into_response(),
             ErrorKind::Refused => (StatusCode::FORBIDDEN, "account_disabled", "this account may not sign in"),
-            ErrorKind::InvalidInput => (StatusCode::BAD_REQUEST, "invalid_request", self.about_input()),
-            ErrorKind::Schema | ErrorKind::InvalidClaims | ErrorKind::CannotSign => {
+            ErrorKind::InvalidInput => {
+                (StatusCode::BAD_REQUEST, "invalid_request", "a value that was sent cannot be used")
+            }
+            ErrorKind::Schema | ErrorKind::InvalidClaims | ErrorKind::CannotSign | ErrorKind::Misuse => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the service is not set up correctly")
             }
         };

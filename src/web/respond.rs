@@ -9,6 +9,7 @@ use axum_core::{
 use http::{HeaderValue, header};
 use serde::Serialize;
 
+use super::cookie;
 use crate::{
     session::Session,
     sessions::{SignedIn, TokenPair},
@@ -27,14 +28,21 @@ struct TokenResponse<'a> {
 
 impl IntoResponse for SignedIn {
     fn into_response(self) -> Response {
-        let body = TokenResponse {
-            access_token: &self.access_token,
-            token_type: "Bearer",
-            expires_in: self.expires_in.as_secs(),
-            refresh_token: &self.refresh_token,
-            session: Some(&self.session),
+        #[derive(Serialize)]
+        struct ByCookie<'a> {
+            session: &'a Session,
+        }
+        let body = match &self.cookie {
+            Some(_) => json(&ByCookie { session: &self.session }),
+            None => json(&TokenResponse {
+                access_token: &self.access_token,
+                token_type: "Bearer",
+                expires_in: self.expires_in.as_secs(),
+                refresh_token: &self.refresh_token,
+                session: Some(&self.session),
+            }),
         };
-        (self.clone(), json(&body)).into_response()
+        (self, body).into_response()
     }
 }
 
@@ -51,12 +59,16 @@ impl IntoResponse for TokenPair {
     }
 }
 
-/// The headers alone, for a handler with a body of its own: `(signed_in, Html(..))`.
+/// The headers alone, for a handler with a body of its own: `(signed_in, Redirect::to("/"))`.
 impl IntoResponseParts for SignedIn {
     type Error = Infallible;
 
     fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        parts.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let headers = parts.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(cookie) = &self.cookie {
+            cookie::set(headers, cookie);
+        }
         Ok(parts)
     }
 }

@@ -7,15 +7,19 @@ use std::{
 };
 
 use axum_core::response::{IntoResponse, Response};
-use http::{Extensions, HeaderMap, Method, Request, header};
+use http::{HeaderMap, Method, Request, header};
 use tokio::time::Instant;
 use tower::Service;
 
 use super::{
+    cookie,
     credential::{self, Credential, Presented},
-    extract::{Judgement, peer, user_agent},
+    csrf::{self, Head},
+    extract::{Arrival, Judgement, peer, user_agent},
     future::ResponseFuture,
     layer::{Shared, Who},
+    rejection::{Cause, SessionRejection},
+    renewal::Renewal,
 };
 use crate::{
     sessions::{Caller, PendingRead, Refusal, Refused, Sessions, Validation, Verdict},
@@ -51,16 +55,16 @@ where
         let (request, judging) = self.shared.judge(request);
         match judging {
             Judging::Done(judgement) => match admit(&self.shared, request, judgement) {
-                Ok(request) => ResponseFuture::inner(self.inner.call(request)),
+                Ok(Admitted { request, renewal }) => ResponseFuture::inner(self.inner.call(request), renewal),
                 Err(refused) => ResponseFuture::refused(*refused),
             },
-            Judging::Read { pending, by_cookie, began } => {
+            Judging::Read { pending, arrival, began } => {
                 // The service that was polled ready is the one to call; the clone takes its place (see tower's docs
                 // on `Service`, "Be careful when cloning inner services").
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
                 let began = began.unwrap_or_else(Instant::now);
-                ResponseFuture::reading(pending, by_cookie, began, ready, request, Arc::clone(&self.shared))
+                ResponseFuture::reading(pending, arrival, began, ready, request, Arc::clone(&self.shared))
             }
         }
     }
@@ -71,7 +75,7 @@ pub(super) enum Judging {
     /// `began`: when an outer layer began to read for the same request.
     Read {
         pending: PendingRead,
-        by_cookie: bool,
+        arrival: Arrival,
         began: Option<Instant>,
     },
 }
@@ -84,30 +88,34 @@ impl Shared {
             Who::Sessions(sessions) => sessions,
             #[cfg(any(test, feature = "test-util"))]
             Who::Fake(current) => {
-                return (request, Judging::Done(Judgement::of(Verdict::Live(current.clone()), false, self)));
+                return (
+                    request,
+                    Judging::Done(Judgement::of(Verdict::Live(current.clone()), Arrival::default(), self)),
+                );
             }
         };
         let outer = request.extensions().get::<Judgement>().filter(|outer| outer.is_of(sessions));
         if let (Some(outer), None) = (outer, &self.credential) {
             let judging = match &outer.verdict {
                 // The same session once more, wherever its token came from. A refusal is evidence already.
-                Verdict::Live(current) if self.strict && !outer.is_strict() => Judging::Read {
-                    pending: sessions.read_again(current),
-                    by_cookie: outer.by_cookie,
-                    began: outer.began,
-                },
+                Verdict::Live(current) if self.strict && !outer.is_strict() => {
+                    Judging::Read { pending: sessions.read_again(current), arrival: outer.arrival, began: outer.began }
+                }
                 _ => Judging::Done(outer.taken_over(self)),
             };
             return (request, judging);
         }
         if self.credential.is_none() && self.counts.is_none() {
-            let presented = credential::find(request.headers());
-            let head = Head { headers: request.headers(), extensions: request.extensions() };
-            let judging = self.judge_presented(sessions, presented, true, &head);
+            let head = Head::of(&request);
+            let on_loopback = is_on_loopback(sessions, head);
+            let presented = credential::find(head.headers, on_loopback);
+            let judging = self.judge_presented(sessions, presented, true, on_loopback, head);
             return (request, judging);
         }
         let (parts, body) = request.into_parts();
         let touch = self.counts.as_ref().is_none_or(|counts| counts(&parts));
+        let head = Head::of_parts(&parts);
+        let on_loopback = is_on_loopback(sessions, head);
         let found;
         let presented = match &self.credential {
             Some(find) => {
@@ -115,10 +123,9 @@ impl Shared {
                 let one = |token| Presented::One(Credential { token, usage: TokenUse::Access });
                 found.as_deref().map_or(Presented::Nothing, one)
             }
-            None => credential::find(&parts.headers),
+            None => credential::find(head.headers, on_loopback),
         };
-        let head = Head { headers: &parts.headers, extensions: &parts.extensions };
-        let judging = self.judge_presented(sessions, presented, touch, &head);
+        let judging = self.judge_presented(sessions, presented, touch, on_loopback, head);
         (Request::from_parts(parts, body), judging)
     }
 
@@ -127,33 +134,33 @@ impl Shared {
         sessions: &Sessions,
         presented: Presented<'_>,
         touch: bool,
-        head: &Head<'_>,
+        on_loopback: bool,
+        head: Head<'_>,
     ) -> Judging {
         let refused = |why| Verdict::Refused(Refused { why, named: None });
-        let done = |verdict, by_cookie| Judging::Done(Judgement::of(verdict, by_cookie, self));
+        let done = |verdict, arrival| Judging::Done(Judgement::of(verdict, arrival, self));
+        let mut arrival = Arrival { on_loopback, ..Arrival::default() };
         let Credential { token, usage } = match presented {
-            Presented::Nothing => return done(Verdict::Anonymous, false),
-            Presented::Conflict => return done(refused(Refusal::TwoCredentials), false),
+            Presented::Nothing => return done(Verdict::Anonymous, arrival),
+            Presented::Conflict => return done(refused(Refusal::TwoCredentials), arrival),
             Presented::Both { header, cookie } if disagree(sessions, header, cookie) => {
-                return done(refused(Refusal::TwoCredentials), false);
+                return done(refused(Refusal::TwoCredentials), arrival);
             }
             Presented::Both { header, .. } => header,
             Presented::One(one) => one,
         };
-        let by_cookie = usage == TokenUse::Cookie;
-        match sessions.validate(token, usage, self.strict, touch, head) {
-            Validation::Done(verdict) => done(verdict, by_cookie),
-            Validation::Read(pending) => Judging::Read { pending, by_cookie, began: None },
+        arrival.by_cookie = usage == TokenUse::Cookie;
+        arrival.cross_site = arrival.by_cookie && csrf::is_refused(head, sessions);
+        // What another site does is not the user's activity.
+        let touch = touch && !arrival.cross_site;
+        match sessions.validate(token, usage, self.strict, touch, &head) {
+            Validation::Done(verdict) => done(verdict, arrival),
+            Validation::Read(pending) => Judging::Read { pending, arrival, began: None },
         }
     }
 }
 
 /// Who is calling.
-struct Head<'a> {
-    headers: &'a HeaderMap,
-    extensions: &'a Extensions,
-}
-
 impl Caller for Head<'_> {
     fn ip_address(&self) -> Option<IpAddr> {
         peer(self.extensions)
@@ -170,22 +177,39 @@ fn disagree(sessions: &Sessions, header: Credential<'_>, cookie: Credential<'_>)
     matches!((named(header), named(cookie)), (Some(header), Some(cookie)) if header != cookie)
 }
 
-/// Puts the verdict where the extractors find it; or, where a session is required and there is none, answers.
+/// A request on its way to the inner service.
+pub(super) struct Admitted<B> {
+    pub(super) request: Request<B>,
+    /// Where the answer may have to carry a new cookie.
+    pub(super) renewal: Option<Box<Renewal>>,
+}
+
+/// Puts the verdict where the extractors find it. Or answers:
+/// where a session is required and there is none, and where another site uses somebody's cookie.
 pub(super) fn admit<B>(
     shared: &Shared,
     mut request: Request<B>,
     judgement: Judgement,
-) -> Result<Request<B>, Box<Response>> {
-    if shared.required
-        && !is_preflight(request.method(), request.headers())
-        && let Err(rejection) = judgement.required()
-    {
+) -> Result<Admitted<B>, Box<Response>> {
+    let refused = if judgement.is_cross_site() {
+        Some(SessionRejection::new(Cause::CrossSite))
+    } else if shared.required && !is_preflight(request.method(), request.headers()) {
+        judgement.required().err()
+    } else {
+        None
+    };
+    if let Some(rejection) = refused {
         let (parts, _body) = request.into_parts();
         let answer = judgement.answer(rejection, &parts);
         return Err(Box::new(answer.into_response()));
     }
+    let renewal = Renewal::of(shared, &judgement);
     request.extensions_mut().insert(judgement);
-    Ok(request)
+    Ok(Admitted { request, renewal })
+}
+
+fn is_on_loopback(sessions: &Sessions, head: Head<'_>) -> bool {
+    sessions.allows_loopback_cookie() && cookie::is_on_loopback(head.extensions, head.uri, head.headers)
 }
 
 fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {

@@ -162,7 +162,7 @@ pub(crate) struct Token<'a> {
 }
 
 pub(crate) const ACCESS: Token<'_> = Token { typ: "at+jwt", user: "ahmed", expires_in: 3_600 };
-/// What a session cookie holds. The crate does not issue it yet, but takes it.
+/// What a session cookie holds.
 pub(crate) const COOKIE: Token<'_> = Token { typ: "session+jwt", ..ACCESS };
 /// Long enough ago for any leeway.
 pub(crate) const LONG_AGO: i64 = -3_600;

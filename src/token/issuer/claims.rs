@@ -122,7 +122,7 @@ impl<'a> Common<'a> {
             None => required(&self.members, "sub", user_id, "unusable `sub`")?,
         };
         let usable = (1..=UserId::MAX_LEN).contains(&user.as_str().len()) && !user.as_str().contains('\0');
-        if usable { Ok(user) } else { Err("an unusable user id") }
+        if usable { Ok(user) } else { Err("mapped to an unusable user id") }
     }
 
     /// The issuer's id of the session, as it stands there.

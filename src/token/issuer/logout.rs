@@ -114,10 +114,9 @@ impl Foreign {
             return Err("no usable `jti`");
         }
         let target = match claims.session("sid")? {
-            // `sub` may be left out beside `sid`; but one whose user the application does not want ends nothing.
+            // A mapping may need more than a logout token has: the session is named all the same.
             Some(sid) => {
-                let user_id = claims.subject.is_some().then(|| claims.user(self)).transpose()?;
-                LogoutTarget::Session { session_id: session_id(&self.issuer, &sid), user_id }
+                LogoutTarget::Session { session_id: session_id(&self.issuer, &sid), user_id: claims.user(self).ok() }
             }
             None => LogoutTarget::User(claims.user(self)?),
         };

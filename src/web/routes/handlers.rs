@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::super::{
-    credential::{self, COOKIE},
+    credential,
     extract::Judgement,
     rejection::{Cause, Problem, SessionRejection},
     respond::json,
@@ -21,7 +21,7 @@ use super::super::{
 use crate::{
     error::Error,
     session::{EndReason, Ended, Session, SessionId},
-    sessions::{CurrentSession, Sessions, by},
+    sessions::{CurrentSession, Sessions, SignedOut, by},
     store::{EndOutcome, EndTarget},
 };
 
@@ -145,14 +145,14 @@ pub(super) async fn end_all(
 }
 
 /// Takes the session cookie back, with the attributes that it was set with, where the request carried one.
-pub(super) struct ClearCookie(pub(super) Option<[(header::HeaderName, String); 1]>);
+pub(super) struct ClearCookie(pub(super) Option<SignedOut>);
 
 impl<S: Send + Sync> FromRequestParts<S> for ClearCookie {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        let clear = || [(header::SET_COOKIE, format!("{COOKIE}=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"))];
-        Ok(Self(credential::has_cookie(&parts.headers).then(clear)))
+        let on_loopback = Judgement::from_parts(parts).is_ok_and(|judgement| judgement.arrival.on_loopback);
+        Ok(Self(credential::has_cookie(&parts.headers, on_loopback).then_some(SignedOut { on_loopback })))
     }
 }
 

@@ -13,8 +13,9 @@
 //! | `POST /auth/logout` | 204; takes a live access token, one that has expired but is right otherwise, or `{"refresh_token": ".."}` | 401 without one; 401 `session_ended` if it had ended |
 //! | `GET /.well-known/jwks.json` | 200, the public keys as a JWK set; for everybody, and to be kept for 5 minutes | |
 //!
-//! All but the last answer 401 without a live session and 503 while the database cannot be asked; errors are
-//! `application/problem+json` (RFC 9457) with a stable `code`; nothing else may be cached.
+//! All but the last answer 401 without a live session, 403 `cross_site_request` to another site's request by cookie, and 503
+//! while the database cannot be asked; errors are `application/problem+json` (RFC 9457) with a stable `code`; nothing else
+//! may be cached.
 
 mod admin;
 mod auth;

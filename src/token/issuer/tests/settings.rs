@@ -90,7 +90,7 @@ fn a_mapping_says_whose_token_it_is() {
     assert_eq!(verify(&issuers, &token).unwrap().user_id.as_str(), "https://id.example|t1|lena");
     let unwanted = verify(&issuers, &Forged::good(&key).sign(&key));
     assert_eq!(unwanted, Err(TokenRefusal::Invalid("a user that the application does not want")));
-    for unusable in ["", &"u".repeat(256)] {
+    for unusable in ["", "a\0b", &"u".repeat(256)] {
         let unusable = unusable.to_owned();
         let issuers = knowing(issuer().user(move |_| Some(unusable.as_str().into())), &[&key]);
         let refused = verify(&issuers, &Forged::good(&key).sign(&key));

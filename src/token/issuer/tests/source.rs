@@ -249,7 +249,7 @@ async fn a_kid_that_was_not_there_causes_no_fetch_for_a_while() {
     let issuers = issuers(&server, &clock);
     let gone = stranger(1);
     assert_eq!(settle(&issuers, &gone).await, Err(Fetched::UnknownKid));
-    for _ in 0..59 {
+    for _ in 0..9 {
         clock.advance(SECOND);
         assert!(matches!(settle(&issuers, &gone).await, Ok(Err(_))));
     }
