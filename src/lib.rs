@@ -151,6 +151,9 @@ mod words {
     struct Refresh;
     #[doc = include_str!("../docs/keys.md")]
     struct Keys;
+    #[cfg(feature = "jwks")]
+    #[doc = include_str!("../docs/issuers.md")]
+    struct Issuers;
     #[doc = include_str!("../docs/request-path.md")]
     struct RequestPath;
 }

@@ -222,7 +222,8 @@ impl Ended {
 
 /// Why a session ended. The text form is stable: clients see it in `session_ended` answers.
 ///
-/// This version ends sessions by itself as `logout`, `revoked_by_user`, `idle`, `absolute` and `credential_change`; an
+/// This version ends sessions by itself as `logout`, `revoked_by_user`, `replaced`, `idle`, `absolute`, `refresh_reuse`,
+/// `credential_change` and `account_disabled`; an
 /// end by hand in the database is `revoked_by_admin`; the others are for [`Admin::end`](crate::Admin::end),
 /// [`Sessions::end`](crate::Sessions::end) and later versions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
