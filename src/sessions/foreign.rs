@@ -4,11 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    Inner, KnownToken, Refusal, Refused, Sessions,
-    keys::KeySet,
-    validate::{Newcomer, Unidentified},
-};
+use super::{Inner, KnownToken, Refusal, Refused, Sessions, identify::Unidentified, keys::KeySet, validate::Newcomer};
 use crate::{
     clock::Tick,
     device,

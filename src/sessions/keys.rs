@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::{
         MemoryStore, SessionsBuilder, SignIn, SigningKey, VerifyingKey,
-        sessions::{Refusal, validate::Unidentified},
+        sessions::{Refusal, identify::Unidentified},
         token::TokenUse,
     };
 

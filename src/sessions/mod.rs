@@ -11,12 +11,14 @@ mod foreign;
 #[cfg(feature = "jwks")]
 mod foreign_logout;
 mod health;
+mod identify;
 mod keys;
 mod list;
 mod refresh;
 mod sign_in;
 mod upkeep;
 mod validate;
+mod verdict;
 mod wait;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -37,8 +39,10 @@ pub use self::{
 };
 pub(crate) use self::{
     browser::{Browser, SessionCookie},
+    identify::KnownToken,
     sign_in::OnIssue,
-    validate::{Caller, KnownToken, PendingRead, Refusal, Refused, Validation, Verdict},
+    validate::{Caller, PendingRead, Validation},
+    verdict::{Refusal, Refused, Verdict},
 };
 use self::{confirm::InUseQueue, keys::KeySet};
 #[cfg(feature = "jwks")]
