@@ -132,8 +132,19 @@ impl Admin {
             }
             after = walked.next;
             if after.is_none() {
+                self.distrust(filter);
                 return Ok((ended, false));
             }
+        }
+    }
+
+    /// Some may have ended elsewhere before, and this node may not have been told yet.
+    fn distrust(&self, filter: &SessionFilter) {
+        let cache = &self.0.inner().cache;
+        match (&filter.ids, &filter.user) {
+            (Some(ids), _) => ids.iter().for_each(|id| cache.mark_stale(*id)),
+            (None, Some(user)) => cache.mark_user_stale(user),
+            (None, None) => cache.mark_all_stale(),
         }
     }
 

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{Sessions, by};
 use crate::{
     error::{Error, ErrorKind},
-    session::EndReason,
+    session::{EndReason, UserId},
     store::{EndTarget, SessionFilter},
     token::issuer::{Fetched, Logout, LogoutOutcome, LogoutTarget, Outcome},
 };
@@ -58,10 +58,9 @@ impl Sessions {
             }
             (LogoutTarget::Session { session_id, user_id }, Some(longest)) => {
                 // Also one that has not been seen here yet: its tokens are still about.
-                if let Some(user) = user_id {
-                    let caller = (None, None);
-                    self.0.register(*session_id, user.clone(), &logout.issuer, longest, caller).await?;
-                }
+                // Whose it is may be left out; then its tokens are refused for naming somebody else.
+                let user = user_id.clone().unwrap_or_else(|| UserId::from("-"));
+                self.0.register(*session_id, user, &logout.issuer, longest, (None, None)).await?;
                 let one = SessionFilter::everyone().with_ids([*session_id]).of_issuer(&*logout.issuer);
                 self.admin().end(&one, EndReason::Logout, &logout.issuer).await.map(drop)
             }

@@ -13,7 +13,7 @@ use crate::{
     clock::Tick,
     error::Error,
     policy,
-    session::{EndReason, Generations},
+    session::{EndReason, Generations, SessionId},
     telemetry,
     token::{TokenUse, refresh},
 };
@@ -34,6 +34,9 @@ pub(crate) struct PendingRead {
     touch: bool,
     /// And no second look at one that was let in.
     is_request: bool,
+    /// The session that a cookie beside the header names.
+    #[cfg(feature = "jwks")]
+    beside: Option<SessionId>,
 }
 
 /// User-Agent and address of whoever may turn out to be new here.
@@ -73,6 +76,8 @@ impl Sessions {
                 user_agent,
                 touch,
                 is_request: true,
+                #[cfg(feature = "jwks")]
+                beside: None,
             })
         };
         let token = match self.identify(token, usage, now) {
@@ -105,6 +110,8 @@ impl Sessions {
             user_agent: None,
             touch: false,
             is_request: false,
+            #[cfg(feature = "jwks")]
+            beside: None,
         }
     }
 
@@ -175,6 +182,17 @@ fn ended_refusal(token: &KnownToken, reason: &EndReason) -> Refused {
 }
 
 impl PendingRead {
+    /// With the session that a cookie beside the header names: a header whose key has yet to be fetched could not be
+    /// compared with it.
+    #[cfg_attr(not(feature = "jwks"), expect(unused_variables, reason = "every key is at hand"))]
+    pub(crate) fn beside(self, cookie: Option<SessionId>) -> Self {
+        Self {
+            #[cfg(feature = "jwks")]
+            beside: cookie,
+            ..self
+        }
+    }
+
     /// Reads, judges, touches; what cannot be read by the deadline is unavailable.
     ///
     /// # Cancel safety
@@ -182,12 +200,30 @@ impl PendingRead {
     /// Dropped, the read goes on for whoever else waits for it.
     #[allow(clippy::infallible_destructuring_match, reason = "there is a second variant with `jwks`")]
     pub(crate) async fn finish(self, deadline: Instant) -> Verdict {
-        let Self { sessions, token, strict, ip_address, user_agent, touch, is_request } = self;
+        let Self {
+            sessions,
+            token,
+            strict,
+            ip_address,
+            user_agent,
+            touch,
+            is_request,
+            #[cfg(feature = "jwks")]
+            beside,
+        } = self;
         let token = match token {
             PendingToken::Known(token) => token,
             #[cfg(feature = "jwks")]
             PendingToken::NeedsKeys(token, keys) => {
-                match sessions.fetch_keys_and_identify(&token, keys, deadline).await {
+                let found = sessions.fetch_keys_and_identify(&token, keys, deadline).await;
+                let named = match &found {
+                    Ok(token) => Some(token.state.id()),
+                    Err(refused) => refused.as_ref().and_then(|refused| Some(refused.named.as_ref()?.0)),
+                };
+                if beside.is_some_and(|cookie| named.is_some_and(|header| header != cookie)) {
+                    return Verdict::Refused(Refused { why: Refusal::TwoCredentials, named: None });
+                }
+                match found {
                     Ok(token) => token,
                     Err(Some(refused)) => return Verdict::Refused(refused),
                     // The issuer could not be asked, so nothing was learnt about the token.

@@ -140,13 +140,19 @@ impl Shared {
         let refused = |why| Verdict::Refused(Refused { why, named: None });
         let done = |verdict, arrival| Judging::Done(Judgement::of(verdict, arrival, self));
         let mut arrival = Arrival { on_loopback, ..Arrival::default() };
+        // A token that does not verify names no session, and does not count.
+        let named = |credential: Credential<'_>| sessions.named_by_token(credential.token, credential.usage);
+        let mut beside = None;
         let Credential { token, usage } = match presented {
             Presented::Nothing => return done(Verdict::Anonymous, arrival),
             Presented::Conflict => return done(refused(Refusal::TwoCredentials), arrival),
-            Presented::Both { header, cookie } if disagree(sessions, header, cookie) => {
-                return done(refused(Refusal::TwoCredentials), arrival);
+            Presented::Both { header, cookie } => {
+                beside = named(cookie);
+                if beside.is_some_and(|cookie| named(header).is_some_and(|header| header != cookie)) {
+                    return done(refused(Refusal::TwoCredentials), arrival);
+                }
+                header
             }
-            Presented::Both { header, .. } => header,
             Presented::One(one) => one,
         };
         arrival.by_cookie = usage == TokenUse::Cookie;
@@ -155,7 +161,7 @@ impl Shared {
         let touch = touch && !arrival.cross_site;
         match sessions.validate(token, usage, self.strict, touch, &head) {
             Validation::Done(verdict) => done(verdict, arrival),
-            Validation::Read(pending) => Judging::Read { pending, arrival, began: None },
+            Validation::Read(pending) => Judging::Read { pending: pending.beside(beside), arrival, began: None },
         }
     }
 }
@@ -169,12 +175,6 @@ impl Caller for Head<'_> {
     fn user_agent(&self) -> Option<String> {
         user_agent(self.headers)
     }
-}
-
-/// Whether header and cookie name different sessions. A token that does not verify names none, and does not count.
-fn disagree(sessions: &Sessions, header: Credential<'_>, cookie: Credential<'_>) -> bool {
-    let named = |credential: Credential<'_>| sessions.named_by_token(credential.token, credential.usage);
-    matches!((named(header), named(cookie)), (Some(header), Some(cookie)) if header != cookie)
 }
 
 /// A request on its way to the inner service.

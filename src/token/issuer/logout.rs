@@ -49,7 +49,7 @@ pub(crate) struct Logout {
 /// What is to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogoutTarget {
-    /// One session, by `sid`. Only if it is of this user, where it can be told whose.
+    /// One session, by `sid`; and whose it is, where that can be told.
     Session { session_id: SessionId, user_id: Option<UserId> },
     /// All of a user's that are of this issuer: a token with `sub` alone (§2.6).
     User(UserId),
