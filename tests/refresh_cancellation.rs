@@ -140,7 +140,7 @@ async fn a_request_dropped_at_each_statement() {
             "SELECT 'reader'",
             "BEGIN ISOLATION",
             "ORDER BY id FOR NO KEY UPDATE",
-            "consumed_at, handed_at, broken_at FROM",
+            "AS broken_at FROM",
             "SET generation",
             "COMMIT\0",
         ] {

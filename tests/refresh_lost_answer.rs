@@ -165,7 +165,7 @@ const STATEMENTS: [(&str, bool); 6] = [
     ("SELECT id, user_id", false),
     ("BEGIN ISOLATION", false),
     ("ORDER BY id FOR NO KEY UPDATE", false),
-    ("consumed_at, handed_at, broken_at FROM", false),
+    ("AS broken_at FROM", false),
     ("SET generation", false),
     // With its end: BEGIN says READ COMMITTED.
     ("COMMIT\0", true),
