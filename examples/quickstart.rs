@@ -61,6 +61,7 @@ fn app(sessions: Sessions) -> Router {
         .nest("/sessions", routes::sessions())
         .nest("/auth", routes::auth())
         .route("/auth/reauthenticate", post(reauthenticate))
+        .merge(routes::jwks())
         .nest("/admin/sessions", routes::admin_routes::<Staff, _>())
         .layer(SessionValidationLayer::new(sessions.clone()))
         // Added after the layer, so outside of it: nobody has to be signed in, and a stale token does not matter.
@@ -73,13 +74,14 @@ fn app(sessions: Sessions) -> Router {
 async fn login(
     State(sessions): State<Sessions>,
     client: Client,
-    Json(Credentials { username, password }): Json<Credentials>,
+    Json(Credentials { username, password, cookie }): Json<Credentials>,
 ) -> Result<Response, Error> {
     if !is_right(&username, &password) {
         return Ok(wrong_credentials());
     }
-    let signed_in = sessions.sign_in(SignIn::new(username).client(client)).await?;
-    Ok(signed_in.into_response())
+    let sign_in = SignIn::new(username).client(client);
+    let sign_in = if cookie { sign_in.cookie() } else { sign_in };
+    Ok(sessions.sign_in(sign_in).await?.into_response())
 }
 
 /// The password once more, for what needs a fresh sign-in: the session stays and gets new tokens.
@@ -139,6 +141,9 @@ impl Administrator for Staff {
 struct Credentials {
     username: String,
     password: String,
+    /// For a browser: a cookie in place of tokens.
+    #[serde(default)]
+    cookie: bool,
 }
 
 /// `ahmed`, `lena`, `sam`, and as many of `user-1`, `user-2`, .. as you like.

@@ -61,6 +61,7 @@ curl -s -w '\n' URL/me -H "Authorization: Bearer $TOKEN"
 curl -s -w '\n' URL/sessions -H "Authorization: Bearer $TOKEN"
 curl -s -w '\n' -X DELETE URL/sessions/others -H "Authorization: Bearer $TOKEN"
 curl -s -w '\n' URL/me -H "Authorization: Bearer $PHONE"
+curl -s -w '\n' "URL/sessions?state=ended" -H "Authorization: Bearer $TOKEN"
 curl -s -w '\n' URL/public
 curl -s -w '\n' URL/health
 "#;
