@@ -61,7 +61,7 @@ impl Sessions {
     }
 
     /// The session that a refresh token names, if its MAC is good.
-    #[cfg(feature = "routes")]
+    #[cfg(any(feature = "routes", test))]
     pub(crate) fn named_by(&self, refresh_token: &str) -> Option<SessionId> {
         self.0.refresh_tokens.as_ref()?.read(refresh_token).map(|(id, _)| id)
     }
