@@ -4,6 +4,8 @@
 #![cfg(all(feature = "postgres", feature = "routes"))]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
+#[path = "support/dropped.rs"]
+mod dropped;
 #[path = "support/http.rs"]
 mod http;
 #[path = "support/proxy.rs"]
@@ -12,44 +14,16 @@ mod proxy;
 mod refresh;
 mod support;
 
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum_device_sessions::{Issue, PostgresStore, SignedIn};
 use deadpool_postgres::{Manager, Pool, Runtime};
+use dropped::{cancelled_after, leftovers};
 use proxy::Proxy;
 use refresh::{Node, Pair, generation_of, refresh_request, tokens_in_row};
 use support::{TestDb, eventually};
 use tokio_postgres::{Client, NoTls};
 use tower::ServiceExt as _;
-
-/// Polls so many times, then drops.
-async fn cancelled_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let (mut future, mut left) = (Box::pin(future), polls);
-    poll_fn(|cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
-/// What other connections to this database are in the middle of, and the locks that they hold.
-const LEFTOVERS: &str = "SELECT a.state || ' ' || coalesce(l.mode, '') || ' ' || left(a.query, 60) \
-    FROM pg_stat_activity a LEFT JOIN pg_locks l USING (pid) \
-    WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() \
-    AND (a.state <> 'idle' OR l.pid IS NOT NULL)";
-
-async fn leftovers(sql: &Client) -> Vec<String> {
-    sql.query(LEFTOVERS, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
-}
 
 /// A node whose pool has two connections, one of them for writes: whatever is lost is missed at once.
 struct Subject {
