@@ -78,8 +78,9 @@ impl SignIn {
     }
 
     /// The application's own claims in the access token, read by `Claims<T>`: anything that serialises to a JSON
-    /// object. They are readable by whoever holds the token, and as old as the token is; see
-    /// [`on_issue`](crate::SessionsBuilder::on_issue) for what must be fresh.
+    /// object. They are readable by whoever holds the token, kept in the session's row, and repeated in each token until the
+    /// session ends, so as old as the session: what may be taken away, such as a role, belongs into
+    /// [`on_issue`](crate::SessionsBuilder::on_issue), which is asked anew each time.
     pub fn claims(self, claims: &impl Serialize) -> Self {
         Self { claims: object(claims, "claims must serialise to a JSON object"), ..self }
     }

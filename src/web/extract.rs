@@ -183,9 +183,11 @@ impl<S: Send + Sync> FromRequestParts<S> for FreshSession {
     }
 }
 
-/// The application's own claims in the access token of a live session, read as `T`. Claims are as old as the token.
+/// The application's own claims in the access token of a live session, read as `T`. Those of `on_issue` are as old as the
+/// token, those given at sign-in as old as the session.
 /// A token whose claims are not a `T` was issued before they were what they are now: it is answered as
-/// `token_expired`, so that the client gets a new one.
+/// `token_expired`, so that the client gets a new one. Claims that were given at sign-in come again as they are: where `T`
+/// changes, let it read their old form too (`#[serde(default)]`).
 ///
 /// ```
 /// # use axum_device_sessions::Claims;
