@@ -164,10 +164,15 @@ mod clock;
 mod config;
 mod device;
 mod error;
+mod fields;
+mod network;
+mod origin;
+mod place;
 mod policy;
 mod seen;
 mod session;
 mod sessions;
+mod signals;
 pub mod store;
 mod telemetry;
 mod token;
@@ -196,16 +201,20 @@ pub mod fuzzing {
 pub use clock::Clock;
 pub use config::SessionsBuilder;
 pub use error::{ConfigError, Error, ErrorKind};
+pub use network::Network;
+pub use origin::{ClientIp, Locator};
+pub use place::{Location, Position};
 pub use session::{Device, DeviceType, EndReason, Ended, FormFactor, Session, SessionId, UserId};
 pub use sessions::{
     Admin, Coherence, CurrentSession, Health, Issue, Issuing, SessionPage, Sessions, SignIn, SignedIn, SignedOut,
     TokenPair,
 };
+pub use signals::Signal;
 #[cfg(feature = "postgres")]
 #[doc(inline)]
 pub use store::PostgresStore;
 #[doc(inline)]
-pub use store::{EndOutcome, EndTarget, MemoryStore, Network, SessionFilter, SessionStore};
+pub use store::{EndOutcome, EndTarget, MemoryStore, SessionFilter, SessionStore};
 pub use token::{AccessTokens, SigningKey, VerifyingKey};
 #[cfg(feature = "jwks")]
 pub use token::{Issuer, IssuerClaims};

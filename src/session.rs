@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::place::Position;
+
 /// The id of a session. Not a secret: it names a session in lists, logs and URLs, and opens nothing by itself.
 ///
 /// Ids made by this crate are UUID version 7 (RFC 9562), so that rows of one day lie together in the index; any other
@@ -110,10 +112,19 @@ pub struct Session {
     pub device: Device,
     /// The address of the last request that was recorded.
     pub ip_address: Option<IpAddr>,
-    /// Place of that address, as text for people: "Moscow, Russia". Not filled in by this version.
+    /// Place of that address, as text for people: "Moscow, Russia". See [`SessionsBuilder::locator`](crate::SessionsBuilder::locator).
     pub location: Option<String>,
-    /// ISO 3166-1 alpha-2 code of that place. Not filled in by this version.
+    /// ISO 3166-1 alpha-2 code of that place.
     pub country_code: Option<String>,
+    /// The point on the globe of that place. Not serialised.
+    #[serde(skip)]
+    pub position: Option<Position>,
+    /// The known device that it runs on: the same for all sessions of that device. Not serialised.
+    #[serde(skip)]
+    pub device_id: Option<Uuid>,
+    /// The second factor is still to come. Not serialised: such a session is in no list.
+    #[serde(skip)]
+    pub pending: bool,
     /// When the user signed in.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -169,6 +180,9 @@ impl Session {
             ip_address: None,
             location: None,
             country_code: None,
+            position: None,
+            device_id: None,
+            pending: false,
             created_at: now,
             last_activity_at: now,
             expires_at: tomorrow,

@@ -11,10 +11,7 @@ use time::OffsetDateTime;
 
 #[cfg(feature = "postgres")]
 pub use self::postgres::{MIGRATIONS, Migration, PostgresStore};
-pub use self::{
-    filter::{Network, SessionFilter},
-    memory::MemoryStore,
-};
+pub use self::{filter::SessionFilter, memory::MemoryStore};
 use crate::{
     clock::{Clock, Tick},
     error::Error,

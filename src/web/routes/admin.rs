@@ -19,9 +19,10 @@ use super::{
 };
 use crate::{
     error::Error,
+    network::Network,
     session::{DeviceType, EndReason, Session, SessionId, UserId},
     sessions::by,
-    store::{Network, SessionFilter},
+    store::SessionFilter,
 };
 
 /// An extractor that lets in administrators only, and says who they are: see
