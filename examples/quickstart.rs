@@ -20,9 +20,11 @@ use axum::{
     routing::{get, post},
 };
 use axum_device_sessions::{
-    AccessTokens, Client, CurrentSession, Error, MemoryStore, PostgresStore, SessionValidationLayer, Sessions, SignIn,
-    routes::{self, Administrator},
+    AccessTokens, Client, CurrentSession, Error, MemoryStore, PendingSession, PostgresStore, SessionValidationLayer, Sessions,
+    Signal, SignIn, SignedIn, routes::{self, Administrator},
 };
+#[cfg(feature = "geoip")]
+use axum_device_sessions::GeoIp;
 use environment::{Environment, Failure};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,7 +53,13 @@ async fn sessions(environment: &Environment) -> Result<Sessions, Failure> {
         }
         None => Sessions::builder(MemoryStore::new()),
     };
-    Ok(environment.settings(builder).access_tokens(access_tokens).build().await?)
+    let builder = environment.settings(builder);
+    #[cfg(feature = "geoip")]
+    let builder = match &environment.geoip_file {
+        Some(file) => builder.locator(GeoIp::open(file).await?),
+        None => builder,
+    };
+    Ok(builder.access_tokens(access_tokens).build().await?)
 }
 
 fn app(sessions: Sessions) -> Router {
@@ -60,6 +68,7 @@ fn app(sessions: Sessions) -> Router {
         .route("/public", get(public))
         .nest("/sessions", routes::sessions())
         .nest("/auth", routes::auth())
+        .route("/auth/second-factor", post(second_factor))
         .route("/auth/reauthenticate", post(reauthenticate))
         .merge(routes::jwks())
         .nest("/admin/sessions", routes::admin_routes::<Staff, _>())
@@ -79,9 +88,33 @@ async fn login(
     if !is_right(&username, &password) {
         return Ok(wrong_credentials());
     }
+    let with_second_factor = username == WITH_SECOND_FACTOR;
     let sign_in = SignIn::new(username).client(client);
+    let sign_in = if with_second_factor { sign_in.second_factor_to_come() } else { sign_in };
     let sign_in = if cookie { sign_in.cookie() } else { sign_in };
-    Ok(sessions.sign_in(sign_in).await?.into_response())
+    let signed_in = sessions.sign_in(sign_in).await?;
+    tell_what_is_unusual(&signed_in);
+    Ok(signed_in.into_response())
+}
+
+/// An application would send a mail.
+fn tell_what_is_unusual(SignedIn { session, signals, .. }: &SignedIn) {
+    if !signals.is_empty() {
+        let kinds: Vec<_> = signals.iter().map(Signal::kind).collect();
+        println!("unusual sign-in of {} on {}: {}", session.user_id, session.device.name, kinds.join(", "));
+    }
+}
+
+/// The code of an authenticator app, say. Until it is right, there is no session, only the way to one.
+async fn second_factor(
+    State(sessions): State<Sessions>,
+    pending: PendingSession,
+    Json(SecondFactor { code }): Json<SecondFactor>,
+) -> Result<Response, Error> {
+    if code != "123456" {
+        return Ok(wrong_credentials());
+    }
+    Ok(sessions.confirm(&pending).await?.into_response())
 }
 
 /// The password once more, for what needs a fresh sign-in: the session stays and gets new tokens.
@@ -111,6 +144,11 @@ async fn health(State(sessions): State<Sessions>) -> Response {
     let health = sessions.health();
     let status = if health.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health)).into_response()
+}
+
+#[derive(Deserialize)]
+struct SecondFactor {
+    code: String,
 }
 
 #[derive(Deserialize)]
@@ -146,10 +184,13 @@ struct Credentials {
     cookie: bool,
 }
 
-/// `ahmed`, `lena`, `sam`, and as many of `user-1`, `user-2`, .. as you like.
+/// `mia` has a second factor: `123456`.
+const WITH_SECOND_FACTOR: &str = "mia";
+
+/// `ahmed`, `lena`, `sam`, `mia`, and as many of `user-1`, `user-2`, .. as you like.
 fn is_right(username: &str, password: &str) -> bool {
     let numbered = |n: &str| (1..=18).contains(&n.len()) && n.bytes().all(|digit| digit.is_ascii_digit());
-    let known = ["ahmed", "lena", "sam"].contains(&username) || username.strip_prefix("user-").is_some_and(numbered);
+    let known = ["ahmed", "lena", "sam", WITH_SECOND_FACTOR].contains(&username) || username.strip_prefix("user-").is_some_and(numbered);
     known && password == "demo"
 }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::session::EndReason;
+use crate::session::{EndReason, Session};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -15,6 +15,7 @@ pub struct Error {
     /// Worth doing once more at once: the answer to a COMMIT was lost, or somebody else's work was in the way.
     again: bool,
     reason: Option<EndReason>,
+    sessions: Option<Box<[Session]>>,
 }
 
 /// What an [`Error`] means for the caller.
@@ -34,6 +35,11 @@ pub enum ErrorKind {
     CannotSign,
     /// The application's `on_issue` refused the user.
     Refused,
+    /// The user has as many sessions as they may, and [`OnLimit::Refuse`](crate::OnLimit::Refuse) is set:
+    /// [`Error::sessions`] are those. Answer 409.
+    SessionLimit,
+    /// The application's [`SignIn::policy`](crate::SignIn::policy) refused the sign-in. Answer 403.
+    SignInRefused,
     /// The refresh token is none of ours, or of a session that does not exist, or given up. Answer 401.
     InvalidToken,
     /// A browser was to be signed in by a request that another site made it send. Answer 403.
@@ -46,11 +52,11 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, doing: &'static str) -> Self {
-        Self { kind, doing, cause: None, again: false, reason: None }
+        Self { kind, doing, cause: None, again: false, reason: None, sessions: None }
     }
 
     pub(crate) fn because(kind: ErrorKind, doing: &'static str, cause: impl Into<BoxError>) -> Self {
-        Self { kind, doing, cause: Some(cause.into()), again: false, reason: None }
+        Self { kind, doing, cause: Some(cause.into()), again: false, reason: None, sessions: None }
     }
 
     pub(crate) fn unavailable(doing: &'static str, cause: impl Into<BoxError>) -> Self {
@@ -59,6 +65,10 @@ impl Error {
 
     pub(crate) fn session_ended(doing: &'static str, reason: EndReason) -> Self {
         Self { reason: Some(reason), ..Self::new(ErrorKind::SessionEnded, doing) }
+    }
+
+    pub(crate) fn session_limit(sessions: Vec<Session>) -> Self {
+        Self { sessions: Some(sessions.into()), ..Self::new(ErrorKind::SessionLimit, "the user has too many sessions") }
     }
 
     #[cfg(feature = "postgres")]
@@ -79,6 +89,12 @@ impl Error {
     #[must_use]
     pub const fn end_reason(&self) -> Option<&EndReason> {
         self.reason.as_ref()
+    }
+
+    /// The user's sessions, with [`ErrorKind::SessionLimit`]: one of them has to end first. Else none.
+    #[must_use]
+    pub fn sessions(&self) -> &[Session] {
+        self.sessions.as_deref().unwrap_or_default()
     }
 
     /// What to make of it.

@@ -204,10 +204,11 @@ pub use error::{ConfigError, Error, ErrorKind};
 pub use network::Network;
 pub use origin::{ClientIp, Locator};
 pub use place::{Location, Position};
+pub use policy::{OnLimit, SessionLimit};
 pub use session::{Device, DeviceType, EndReason, Ended, FormFactor, Session, SessionId, UserId};
 pub use sessions::{
-    Admin, Coherence, CurrentSession, Health, Issue, Issuing, SessionPage, Sessions, SignIn, SignedIn, SignedOut,
-    TokenPair,
+    Admin, Coherence, CurrentSession, Health, ImportSession, Issue, Issuing, PendingSession, SessionPage, Sessions,
+    SignIn, SignInPolicy, SignedIn, SignedOut, TokenPair,
 };
 pub use signals::Signal;
 #[cfg(feature = "postgres")]
@@ -221,5 +222,6 @@ pub use token::{Issuer, IssuerClaims};
 #[cfg(feature = "routes")]
 pub use web::routes;
 pub use web::{
-    Claims, Client, FreshSession, ResponseFuture, SessionRejection, SessionValidation, SessionValidationLayer,
+    Claims, Client, ClientHints, FreshSession, ResponseFuture, SessionRejection, SessionValidation,
+    SessionValidationLayer,
 };

@@ -119,12 +119,12 @@ pub struct Session {
     /// The point on the globe of that place. Not serialised.
     #[serde(skip)]
     pub position: Option<Position>,
-    /// The known device that it runs on: the same for all sessions of that device. Not serialised.
+    /// Of the known device that it runs on.
     #[serde(skip)]
-    pub device_id: Option<Uuid>,
+    pub(crate) device_key: Option<DeviceKey>,
     /// The second factor is still to come. Not serialised: such a session is in no list.
     #[serde(skip)]
-    pub pending: bool,
+    pub(crate) pending: bool,
     /// When the user signed in.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -181,7 +181,7 @@ impl Session {
             location: None,
             country_code: None,
             position: None,
-            device_id: None,
+            device_key: None,
             pending: false,
             created_at: now,
             last_activity_at: now,
@@ -197,6 +197,10 @@ impl Session {
         }
     }
 }
+
+/// What a device of a user is known by: a hash of its id and the user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct DeviceKey(pub(crate) [u8; 32]);
 
 /// Which of a session's access tokens are still good: see `token/refresh/rule.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::{
     borrow::Cow, env, error::Error as StdError, fmt, io, os::unix::ffi::OsStringExt, process::ExitCode, time::Duration,
 };
 
-use axum_device_sessions::{ConfigError, Error, SessionsBuilder};
+use axum_device_sessions::{ClientIp, ConfigError, Error, OnLimit, SessionsBuilder};
 use tokio_postgres::config::{Config, Host};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -35,9 +35,6 @@ const SETTINGS: [(&str, Setting); 8] = [
 /// Nothing is forgiven, and that is a choice.
 const MAY_BE_ZERO: [&str; 2] = ["REFRESH_GRACE_MS", "LOST_RESPONSE_WINDOW_MS"];
 
-/// Settings of later versions: whoever sets one should know that nothing comes of it.
-const NOT_YET: [&str; 1] = ["MAX_SESSIONS"];
-
 /// Where the sessions are kept.
 #[derive(Debug)]
 pub(crate) enum Database {
@@ -56,6 +53,10 @@ pub(crate) struct Environment {
     /// A way around a pooler in front of `DATABASE_URL`.
     pub(crate) listen_url: Option<String>,
     settings: Vec<(&'static str, Setting, Duration)>,
+    session_limit: Option<(u32, OnLimit)>,
+    client_ip: Option<ClientIp>,
+    /// A MaxMind file: where on earth addresses are.
+    pub(crate) geoip_file: Option<String>,
     // Last, as fields are dropped in order: a private server outlives nothing of the above that may use it.
     pub(crate) database: Database,
 }
@@ -74,11 +75,8 @@ impl Environment {
         if story {
             hurry(&mut settings);
         }
-        for name in NOT_YET {
-            if env::var_os(name).is_some() {
-                eprintln!("note: {name} has no effect in this version");
-            }
-        }
+        let session_limit = session_limit()?;
+        let client_ip = client_ip()?;
         // The story has a server of its own, and may run beside the one that is listening.
         let bind = if story { None } else { variable("BIND")? };
         let bind = bind.unwrap_or_else(|| if story { "127.0.0.1:0" } else { "127.0.0.1:3000" }.to_owned());
@@ -91,12 +89,24 @@ impl Environment {
             return Err(Failure::setting("LISTEN_URL is another way to DATABASE_URL, which is not set"));
         }
         let database = database_url.map_or_else(Database::of_this_machine, Database::given);
-        Ok(Self { story, bind, signing_secret, listen_url, settings, database })
+        let geoip_file = variable("GEOIP_FILE")?;
+        if geoip_file.is_some() && cfg!(not(feature = "geoip")) {
+            return Err(Failure::setting("GEOIP_FILE needs the feature geoip: cargo run --features geoip --example quickstart"));
+        }
+        Ok(Self { story, bind, signing_secret, listen_url, settings, session_limit, client_ip, geoip_file, database })
     }
 
     /// What was set, and nothing else.
     pub(crate) fn settings(&self, builder: SessionsBuilder) -> SessionsBuilder {
-        self.settings.iter().fold(builder, |builder, (_, setting, value)| setting(builder, *value))
+        let builder = self.settings.iter().fold(builder, |builder, (_, setting, value)| setting(builder, *value));
+        let builder = match self.session_limit {
+            Some((limit, on_limit)) => builder.max_sessions_per_user(limit, on_limit),
+            None => builder,
+        };
+        match &self.client_ip {
+            Some(client_ip) => builder.client_ip(client_ip.clone()),
+            None => builder,
+        }
     }
 }
 
@@ -202,6 +212,43 @@ fn database_url(name: &str) -> Result<Option<String>, Failure> {
 /// What the driver makes of it, without the options if need be: the crate knows more of them (`sslmode=verify-full`).
 fn readable(url: &str) -> Option<Config> {
     url.parse().ok().or_else(|| url.split('?').next()?.parse().ok())
+}
+
+/// `MAX_SESSIONS` a user, and `ON_LIMIT` what becomes of a sign-in that would be one too many.
+fn session_limit() -> Result<Option<(u32, OnLimit)>, Failure> {
+    let (limit, on_limit) = (variable("MAX_SESSIONS")?, variable("ON_LIMIT")?);
+    let Some(limit) = limit else {
+        let alone = Failure::setting("ON_LIMIT says what happens at MAX_SESSIONS, which is not set");
+        return if on_limit.is_some() { Err(alone) } else { Ok(None) };
+    };
+    let wrong = || Failure::setting(format!("MAX_SESSIONS is {limit:?}: give a whole number, 1 or more"));
+    let limit = limit.parse::<u32>().ok().filter(|limit| *limit > 0).ok_or_else(wrong)?;
+    let on_limit = match on_limit.as_deref() {
+        None | Some("end_least_recently_active") => OnLimit::EndLeastRecentlyActive,
+        Some("end_oldest") => OnLimit::EndOldest,
+        Some("refuse") => OnLimit::Refuse,
+        Some(other) => {
+            let names = "end_least_recently_active, end_oldest or refuse";
+            return Err(Failure::setting(format!("ON_LIMIT is {other:?}: give {names}")));
+        }
+    };
+    Ok(Some((limit, on_limit)))
+}
+
+/// `TRUSTED_PROXIES`, networks with commas between, whose `X-Forwarded-For` is believed; and `COUNTRY_HEADER`, in which
+/// they say where the client is.
+fn client_ip() -> Result<Option<ClientIp>, Failure> {
+    let (proxies, country) = (variable("TRUSTED_PROXIES")?, variable("COUNTRY_HEADER")?);
+    let Some(proxies) = proxies else {
+        let alone = Failure::setting("COUNTRY_HEADER is believed of TRUSTED_PROXIES, which is not set");
+        return if country.is_some() { Err(alone) } else { Ok(None) };
+    };
+    let wrong = |cause: ConfigError| Failure::setting(format!("TRUSTED_PROXIES, COUNTRY_HEADER: {cause}"));
+    let client_ip = ClientIp::x_forwarded_for(proxies.split(',').map(str::trim)).map_err(wrong)?;
+    match country {
+        Some(name) => client_ip.country_header(&name).map(Some).map_err(wrong),
+        None => Ok(Some(client_ip)),
+    }
 }
 
 fn milliseconds(name: &str, value: &str) -> Result<Duration, Failure> {

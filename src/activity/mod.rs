@@ -4,7 +4,6 @@ mod writer;
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +11,7 @@ use std::{
 };
 
 pub(crate) use self::writer::{Command, Writer};
-use crate::{clock::Tick, seen::LastSeen, session::SessionId};
+use crate::{clock::Tick, origin::Whence, seen::LastSeen, session::SessionId};
 
 /// The sessions that were seen since the writer last took them. Bounded by the number of distinct sessions.
 #[derive(Debug, Default)]
@@ -24,19 +23,19 @@ pub(crate) struct Recorder {
 
 type Queue = HashMap<SessionId, Seen>;
 
-/// A session in the queue, with the address of the touch that queued it.
+/// A session in the queue, with the origin of the touch that queued it.
 #[derive(Debug)]
 struct Seen {
     session: Arc<LastSeen>,
-    ip_address: Option<IpAddr>,
+    whence: Whence,
 }
 
 impl Recorder {
     /// Notes that a session was used. Never waits, never fails; the lock is held for one entry or a swap, by nobody who
     /// does I/O.
-    pub(crate) fn touch(&self, session: &Arc<LastSeen>, now: Tick, ip_address: impl FnOnce() -> Option<IpAddr>) {
+    pub(crate) fn touch(&self, session: &Arc<LastSeen>, now: Tick, whence: impl FnOnce() -> Whence) {
         if session.touch(now) {
-            let seen = Seen { session: Arc::clone(session), ip_address: ip_address() };
+            let seen = Seen { session: Arc::clone(session), whence: whence() };
             // One that is there is of a state that has been forgotten since, and older.
             self.queue().insert(session.id(), seen);
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    fmt,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -12,6 +13,7 @@ use super::{Queue, Recorder};
 use crate::{
     clock::{Clock, jittered},
     error::Error,
+    origin::Locator,
     session::SessionId,
     store::{Activity, SessionStore},
     telemetry,
@@ -29,19 +31,31 @@ pub(crate) enum Command {
     Stop(oneshot::Sender<Result<(), Error>>),
 }
 
-#[derive(Debug)]
 pub(crate) struct Writer {
     recorder: Arc<Recorder>,
     store: Arc<dyn SessionStore>,
+    locator: Option<Arc<dyn Locator>>,
     clock: Clock,
     interval: Duration,
     /// Taken from the recorder and not written yet.
     unwritten: Queue,
 }
 
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("recorder", &self.recorder).finish_non_exhaustive()
+    }
+}
+
 impl Writer {
-    pub(crate) fn new(recorder: Arc<Recorder>, store: Arc<dyn SessionStore>, clock: Clock, interval: Duration) -> Self {
-        Self { recorder, store, clock, interval, unwritten: Queue::new() }
+    pub(crate) fn new(
+        recorder: Arc<Recorder>,
+        store: Arc<dyn SessionStore>,
+        locator: Option<Arc<dyn Locator>>,
+        clock: Clock,
+        interval: Duration,
+    ) -> Self {
+        Self { recorder, store, locator, clock, interval, unwritten: Queue::new() }
     }
 
     /// Writes every interval, jittered so that nodes that started together do not write together, until it is stopped
@@ -107,6 +121,8 @@ impl Writer {
         let seen = self.unwritten.get(&id)?;
         seen.session.take();
         let at = seen.session.at()?;
-        Some(Activity { id, age: self.clock.tick().since(at), ip_address: seen.ip_address })
+        // Here and not on the way of a request.
+        let location = seen.whence.located(self.locator.as_deref());
+        Some(Activity { id, age: self.clock.tick().since(at), ip_address: seen.whence.ip_address, location })
     }
 }

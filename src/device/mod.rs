@@ -27,7 +27,8 @@ const MAX_OUTPUT: usize = 64;
 const UNKNOWN: &str = "Unknown device";
 
 /// Describes the device behind a `User-Agent` header. Never fails: what cannot be told is `None`.
-pub(crate) fn describe(user_agent: Option<&str>) -> Device {
+pub(crate) fn describe(fields: &dyn crate::fields::Fields) -> Device {
+    let user_agent = fields.text("user-agent");
     let text = clean(user_agent.unwrap_or_default());
     let ua = UserAgent::new(&text);
     let client = Client::of(&ua);
@@ -86,6 +87,21 @@ fn app_name(name: Option<&str>, platform: &Platform) -> String {
         (None, None, _) => UNKNOWN.to_owned(),
     }
 }
+
+pub(crate) fn app_device_id(fields: &dyn crate::fields::Fields) -> Option<&str> {
+    fields.text("device-id")
+}
+
+pub(crate) fn user_agent(fields: &dyn crate::fields::Fields) -> Option<String> {
+    fields.text("user-agent").map(str::to_owned)
+}
+
+pub(crate) fn valid_name(text: &str) -> Option<String> {
+    Some(text.trim().to_owned())
+}
+
+pub(crate) const HINTS: &str =
+    "Sec-CH-UA-Platform-Version, Sec-CH-UA-Model, Sec-CH-UA-Full-Version-List, Sec-CH-UA-Form-Factors";
 
 /// The part of the header that is looked at. All but visible ASCII becomes a space: real headers have nothing else, and
 /// so no control character, no right-to-left mark and no half character can come out again.

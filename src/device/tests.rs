@@ -1,7 +1,14 @@
 use proptest::prelude::*;
 
-use super::{MAX_OUTPUT, describe};
-use crate::session::{DeviceType, FormFactor};
+use super::MAX_OUTPUT;
+use crate::{
+    fields::UserAgentAlone,
+    session::{Device, DeviceType, FormFactor},
+};
+
+fn describe(user_agent: Option<&str>) -> Device {
+    super::describe(&UserAgentAlone(user_agent))
+}
 
 /// User-Agent | name | kind | form factor | OS and version | browser and major version | model. `-` is `None`.
 const TABLE: &str = include_str!("tests.txt");

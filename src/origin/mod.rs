@@ -2,5 +2,7 @@
 
 mod address;
 mod location;
+mod whence;
 
+pub(crate) use self::whence::Whence;
 pub use self::{address::ClientIp, location::Locator};

@@ -1,9 +1,13 @@
 //! The judge: pure and synchronous, asked on every request, so that a cached session still expires on time.
 
+mod limit;
+
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
+pub(crate) use self::limit::{Counted, make_room};
+pub use self::limit::{OnLimit, SessionLimit};
 use crate::{
     clock::Tick,
     session::{EndReason, Session},
@@ -112,7 +116,7 @@ mod tests {
             location: None,
             country_code: None,
             position: None,
-            device_id: None,
+            device_key: None,
             pending: false,
             created_at: seen,
             last_activity_at: seen,

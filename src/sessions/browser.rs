@@ -24,6 +24,9 @@ pub(crate) struct Browser {
     /// The token of the session cookie, and of the one that is for loopback.
     pub(crate) cookie: Option<Box<str>>,
     pub(crate) loopback_cookie: Option<Box<str>>,
+    /// The same of the device cookies.
+    pub(crate) device: Option<Box<str>>,
+    pub(crate) loopback_device: Option<Box<str>>,
 }
 
 /// What a browser is given.
@@ -120,10 +123,12 @@ impl Sessions {
     }
 
     /// The session that the browser had before: its cookie is overwritten, so nobody will end it any more.
-    pub(super) async fn end_replaced(&self, browser: &Browser, by: SessionId) {
+    pub(super) fn held_by(&self, browser: &Browser) -> Option<SessionId> {
         let loopback = browser.loopback_cookie.as_ref().filter(|_| self.is_on_loopback(browser));
-        let Some(token) = browser.cookie.as_ref().or(loopback) else { return };
-        let Some(id) = self.named_by_token(token, TokenUse::Cookie) else { return };
+        self.named_by_token(browser.cookie.as_ref().or(loopback)?, TokenUse::Cookie)
+    }
+
+    pub(super) async fn end_replaced(&self, id: SessionId, by: SessionId) {
         let ending = self.end(EndTarget::One { id, user: None }, EndReason::Replaced, Some(by.to_string()));
         // It goes on in a task of its own; the user is signed in either way.
         match tokio::time::timeout(BOUND, ending).await {

@@ -9,6 +9,7 @@ use crate::{
     clock::Tick,
     device,
     error::{Error, ErrorKind},
+    fields::UserAgentAlone,
     session::{Session, SessionId, UserId},
     store::NewSession,
     token::{
@@ -53,6 +54,7 @@ impl Sessions {
                     generation: None,
                     age: Duration::ZERO,
                     expires_in,
+                    pending: false,
                     of_another_key: false,
                     claims: Some(claims),
                 };
@@ -110,15 +112,17 @@ impl Inner {
         user_id: UserId,
         issuer: &str,
         longest: Duration,
-        (user_agent, ip_address): Newcomer,
+        (user_agent, whence): Newcomer,
     ) -> Result<(), Error> {
         let loaded = self.store.load(&[id]).await?;
         if !loaded.sessions.is_empty() {
             return Ok(());
         }
-        let device = device::describe(user_agent.as_deref());
+        let device = device::describe(&UserAgentAlone(user_agent.as_deref()));
         let issuer = Some(issuer.to_owned());
-        let new = NewSession { user_agent, ip_address, issuer, ..NewSession::new(id, user_id, device, longest) };
+        let (ip_address, location) = (whence.ip_address, whence.located(self.locator.as_deref()));
+        let new =
+            NewSession { user_agent, ip_address, location, issuer, ..NewSession::new(id, user_id, device, longest) };
         match self.store.create(new).await {
             // There already.
             Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Sessions, by};
+use super::{Sessions, by, validate::Newcomer};
 use crate::{
     error::{Error, ErrorKind},
     session::{EndReason, UserId},
@@ -60,7 +60,7 @@ impl Sessions {
                 // Also one that has not been seen here yet: its tokens are still about.
                 // Whose it is may be left out; then its tokens are refused for naming somebody else.
                 let user = user_id.clone().unwrap_or_else(|| UserId::from("-"));
-                self.0.register(*session_id, user, &logout.issuer, longest, (None, None)).await?;
+                self.0.register(*session_id, user, &logout.issuer, longest, Newcomer::default()).await?;
                 let one = SessionFilter::everyone().with_ids([*session_id]).of_issuer(&*logout.issuer);
                 self.admin().end(&one, EndReason::Logout, &logout.issuer).await.map(drop)
             }

@@ -27,6 +27,8 @@ pub(crate) struct KnownToken {
     pub(super) usage: TokenUse,
     /// The refresh generation that it belongs to, if it has one.
     pub(super) generation: Option<u64>,
+    /// The second factor of its session was still to come when it was made.
+    pub(super) pending: bool,
     used: AtomicBool,
     /// From here on it has expired, leeway included: worked out from `exp` when it was verified, so that a step of the
     /// wall clock neither revives it nor kills it.
@@ -49,6 +51,7 @@ impl KnownToken {
             user_id,
             usage: TokenUse::Access,
             generation: None,
+            pending: false,
             used: AtomicBool::new(false),
             expires: Tick::from_nanos(u64::MAX),
             renew_at: Tick::from_nanos(u64::MAX),
@@ -151,7 +154,7 @@ impl Sessions {
         set: &KeySet,
         token: &str,
         usage: TokenUse,
-        VerifiedToken { session_id, user_id, generation, age, expires_in, of_another_key, claims }: VerifiedToken,
+        VerifiedToken { session_id, user_id, generation, age, expires_in, pending, of_another_key, claims }: VerifiedToken,
         #[cfg(feature = "jwks")] foreign: Option<Foreign>,
         now: Tick,
     ) -> Arc<KnownToken> {
@@ -161,12 +164,13 @@ impl Sessions {
                 let young = if of_another_key { Duration::ZERO } else { self.0.settings.access_token_ttl };
                 now.after(young.saturating_sub(age))
             }
-            TokenUse::Cookie | TokenUse::Access => Tick::from_nanos(u64::MAX),
+            TokenUse::Cookie | TokenUse::Access | TokenUse::Pending => Tick::from_nanos(u64::MAX),
         };
         let known = Arc::new(KnownToken {
             user_id,
             usage,
             generation,
+            pending,
             used: AtomicBool::new(false),
             expires: now.after(expires_in),
             renew_at,

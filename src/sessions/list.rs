@@ -59,7 +59,9 @@ impl Inner {
             let deadlines = Deadlines::of(&session, loaded.now, now, self.settings.lives);
             session.is_current = Some(session.id) == current;
             let seen = if session.is_current { Some(now) } else { self.cache.last_seen(session.id) };
-            let live = session.ended.is_none() && policy::run_out(deadlines, seen, now, self.settings.lives).is_none();
+            let live = session.ended.is_none()
+                && !session.pending
+                && policy::run_out(deadlines, seen, now, self.settings.lives).is_none();
             live.then(|| self.up_to_date(session, seen, now, loaded.now))
         };
         loaded.sessions.into_iter().filter_map(is_live).collect()
@@ -69,6 +71,10 @@ impl Inner {
     fn ended(&self, loaded: Loaded) -> Vec<Session> {
         let now = self.clock.tick();
         let has_ended = |mut session: Session| {
+            // It was never complete.
+            if session.pending {
+                return None;
+            }
             if session.ended.is_none() {
                 let deadlines = Deadlines::of(&session, loaded.now, now, self.settings.lives);
                 let seen = self.cache.last_seen(session.id);

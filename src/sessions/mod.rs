@@ -2,7 +2,9 @@
 //! life. Nothing here knows HTTP.
 
 mod admin;
+mod admit;
 mod browser;
+mod calling;
 mod confirm;
 mod current;
 mod end;
@@ -12,10 +14,15 @@ mod foreign;
 mod foreign_logout;
 mod health;
 mod identify;
+mod import;
+mod issue;
 mod keys;
 mod list;
+mod pending;
 mod refresh;
+mod rename;
 mod sign_in;
+mod turns;
 mod upkeep;
 mod validate;
 mod verdict;
@@ -29,22 +36,28 @@ use tokio::{
     time::Instant,
 };
 
+pub(crate) use self::sign_in::SetDeviceCookie;
 pub use self::{
     admin::{Admin, SessionPage},
+    admit::SignInPolicy,
     browser::SignedOut,
     current::CurrentSession,
     health::{Coherence, Health},
+    import::ImportSession,
+    issue::{Issue, Issuing},
+    pending::PendingSession,
     refresh::TokenPair,
-    sign_in::{Issue, Issuing, SignIn, SignedIn},
+    sign_in::{SignIn, SignedIn},
 };
 pub(crate) use self::{
     browser::{Browser, SessionCookie},
+    calling::Calling,
     identify::KnownToken,
-    sign_in::OnIssue,
+    issue::OnIssue,
     validate::{Caller, PendingRead, Validation},
     verdict::{Refusal, Refused, Verdict},
 };
-use self::{confirm::InUseQueue, keys::KeySet};
+use self::{confirm::InUseQueue, keys::KeySet, pending::PENDING_FOR, turns::Turns};
 #[cfg(feature = "jwks")]
 use crate::token::issuer::Issuers;
 use crate::{
@@ -53,8 +66,9 @@ use crate::{
     clock::{Clock, Tick},
     config::{Parts, SessionsBuilder, Settings},
     error::{ConfigError, Error},
+    origin::Locator,
     store::{ChangeFeed, Changes, SessionStore},
-    token::refresh::RefreshTokens,
+    token::{DeviceCookies, refresh::RefreshTokens},
 };
 
 /// Signs in, checks, lists and ends sessions. A cheap handle: clone it into your state.
@@ -79,6 +93,9 @@ pub(crate) struct Inner {
     on_issue: Option<OnIssue>,
     /// `None` where nobody is signed in.
     refresh_tokens: Option<RefreshTokens>,
+    device_cookies: Option<DeviceCookies>,
+    locator: Option<Arc<dyn Locator>>,
+    signing_in: Arc<Turns>,
     in_use: Arc<InUseQueue>,
     /// Nobody else can change anything.
     alone: bool,
@@ -111,6 +128,7 @@ impl Sessions {
 
     pub(crate) fn start(settings: Settings, parts: Parts) -> Result<Self, ConfigError> {
         let Parts { store, access_tokens, refresh_tokens, refresh_hangs_on_keys, on_issue, clock, .. } = parts;
+        let (device_cookies, locator) = (parts.device_cookies, parts.locator);
         #[cfg(feature = "jwks")]
         let issuers = Issuers::seal(parts.issuers, access_tokens.name(), &clock)?;
         let key_set = ArcSwap::from_pointee(KeySet::new(access_tokens.seal()?, &settings));
@@ -127,7 +145,7 @@ impl Sessions {
         let recorder = Arc::new(Recorder::default());
         let (writer, commands) = mpsc::channel(8);
         let interval = settings.activity_interval;
-        let task = Writer::new(Arc::clone(&recorder), Arc::clone(&store), clock.clone(), interval);
+        let task = Writer::new(Arc::clone(&recorder), Arc::clone(&store), locator.clone(), clock.clone(), interval);
         tokio::spawn(task.run(commands));
         let stop = watch::Sender::new(false);
         if matches!(changes, Changes::Untold) {
@@ -153,6 +171,9 @@ impl Sessions {
             settings,
             on_issue,
             refresh_tokens,
+            device_cookies,
+            locator,
+            signing_in: Arc::default(),
             in_use: Arc::default(),
             alone,
             stop,

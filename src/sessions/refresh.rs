@@ -10,6 +10,7 @@ use crate::{
     cache::{Known, State},
     clock::Tick,
     error::{Error, ErrorKind},
+    origin::Whence,
     policy::{self, Deadlines},
     session::{EndReason, SessionId, UserId},
     store::{Decided, EndOutcome, EndRequest, EndTarget, Locked, Refusal, Rotate, Rotated, Rotation},
@@ -54,10 +55,14 @@ impl Sessions {
     ///
     /// Dropped, it is carried out all the same, and the answer is lost: the client asks again with the same token.
     pub async fn refresh(&self, refresh_token: &str, ip_address: Option<IpAddr>) -> Result<TokenPair, Error> {
+        self.refresh_from(refresh_token, Whence { ip_address, ..Whence::default() }).await
+    }
+
+    pub(crate) async fn refresh_from(&self, refresh_token: &str, whence: Whence) -> Result<TokenPair, Error> {
         let named = self.0.refresh_tokens.as_ref().and_then(|tokens| tokens.read(refresh_token));
         let (id, generation) = named.ok_or_else(invalid)?;
         let inner = Arc::clone(&self.0);
-        self.detached(REFRESHING, async move { inner.refresh(id, generation, ip_address).await }).await
+        self.detached(REFRESHING, async move { inner.refresh(id, generation, whence).await }).await
     }
 
     /// The session that a refresh token names, if its MAC is good.
@@ -87,12 +92,7 @@ impl Sessions {
 }
 
 impl Inner {
-    async fn refresh(
-        self: &Arc<Self>,
-        id: SessionId,
-        generation: u64,
-        ip_address: Option<IpAddr>,
-    ) -> Result<TokenPair, Error> {
+    async fn refresh(self: &Arc<Self>, id: SessionId, generation: u64, whence: Whence) -> Result<TokenPair, Error> {
         let until = Instant::now() + ANSWER_WITHIN;
         let state = self.cache.state(id);
         let (user, given) = by(until, REFRESHING, self.owner(&state)).await?;
@@ -110,7 +110,7 @@ impl Inner {
         let (before, tokens) = self.learn(id, rotated)?;
         // A retry extends nothing.
         if before.tokens.current == generation && tokens.current != generation {
-            self.recorder.touch(state.seen(), self.clock.tick(), || ip_address);
+            self.recorder.touch(state.seen(), self.clock.tick(), || whence);
         }
         let at_most = self.left_of(&before);
         let wanted = Wanted { generation: tokens.current, at_most };
@@ -141,13 +141,8 @@ impl Inner {
         let mut session = self.up_to_date(session, Some(now), now, database_now);
         session.authenticated_at = database_now;
         session.is_current = true;
-        if usage == TokenUse::Cookie {
-            let cookie = self.make_cookie(&named, &claims, wanted)?;
-            return Ok(SignedIn::by_cookie(session, cookie.for_loopback(current.is_on_loopback())));
-        }
-        let (access_token, expires_in) = self.make_token(*id, user, &claims, wanted)?;
-        let refresh_token = self.make_refresh_token(*id, tokens.current)?;
-        Ok(SignedIn { session, access_token, expires_in, refresh_token, cookie: None })
+        let credential = self.credential(&named, &claims, usage, wanted)?;
+        Ok(SignedIn::new(session, credential.for_loopback(current.is_on_loopback())))
     }
 
     /// How long a session may live yet.
@@ -166,7 +161,7 @@ impl Inner {
         let longest = Wanted { generation: u64::MAX, at_most: self.settings.absolute_lifetime };
         match usage {
             TokenUse::Cookie => self.make_cookie(named, claims, longest).map(drop),
-            TokenUse::Access => {
+            TokenUse::Access | TokenUse::Pending => {
                 self.make_token(named.0, &named.1, claims, longest)?;
                 self.make_refresh_token(named.0, 1).map(drop)
             }

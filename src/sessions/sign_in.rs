@@ -1,24 +1,32 @@
 //! A sign-in: one row, one token.
 
-use std::{fmt, net::IpAddr, pin::Pin, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{
-    ANSWER_WITHIN, Inner, Sessions,
-    browser::{Browser, SessionCookie},
+    ANSWER_WITHIN, Inner, Sessions, SignInPolicy,
+    admit::Arriving,
+    browser::SessionCookie,
     by,
+    calling::{Calling, Identity},
+    issue::object,
 };
 use crate::{
     clock::jittered,
     device,
-    error::{BoxError, Error, ErrorKind},
+    error::{Error, ErrorKind},
     policy,
     session::{Session, SessionId, UserId},
-    store::NewSession,
-    token::{NewToken, TokenUse},
+    signals::Signal,
+    store::{Admitted, Arrival, NewSession},
+    token::{DeviceCookie, NewToken, TokenUse},
 };
 
 /// What is known of somebody whose password (or passkey, or code) the application has just checked.
@@ -33,27 +41,31 @@ use crate::{
 #[must_use = "nobody is signed in before `Sessions::sign_in`"]
 pub struct SignIn {
     user_id: UserId,
-    user_agent: Option<String>,
-    ip_address: Option<IpAddr>,
+    calling: Option<Calling>,
     claims: Result<Map<String, Value>, Error>,
     metadata: Result<Option<Value>, Error>,
     cookie: bool,
     cross_site_checked: bool,
-    browser: Option<Browser>,
+    failed_attempts: u32,
+    second_factor: bool,
+    policy: Option<OnSignals>,
 }
+
+pub(super) type OnSignals = Box<dyn FnOnce(&[Signal]) -> SignInPolicy + Send>;
 
 impl SignIn {
     /// Signs in this user: 1 to [`UserId::MAX_LEN`] bytes.
     pub fn new(user: impl Into<UserId>) -> Self {
         Self {
             user_id: user.into(),
-            user_agent: None,
-            ip_address: None,
+            calling: None,
             claims: Ok(Map::new()),
             metadata: Ok(None),
             cookie: false,
             cross_site_checked: false,
-            browser: None,
+            failed_attempts: 0,
+            second_factor: false,
+            policy: None,
         }
     }
 
@@ -94,8 +106,44 @@ impl SignIn {
         Self { metadata, ..self }
     }
 
-    pub(crate) fn from(self, user_agent: Option<String>, ip_address: Option<IpAddr>, browser: Browser) -> Self {
-        Self { user_agent, ip_address, browser: Some(browser), ..self }
+    /// How many attempts to sign in as this user have failed since the last one that did not, as the application counts:
+    /// five or more are a [signal](Signal::FailuresBefore).
+    pub fn failed_attempts(self, count: u32) -> Self {
+        Self { failed_attempts: count, ..self }
+    }
+
+    /// What the application makes of what is unusual about this sign-in; asked also where nothing is. Default:
+    /// [`SignInPolicy::Allow`] without signals, [`SignInPolicy::Tell`] with any.
+    ///
+    /// It is asked under a lock that other sign-ins of the user wait for: it answers from memory.
+    ///
+    /// ```
+    /// # use axum_device_sessions::{Signal, SignIn, SignInPolicy};
+    /// # fn f(sign_in: SignIn) -> SignIn {
+    /// sign_in.policy(|signals| {
+    ///     let elsewhere = |signal: &Signal| {
+    ///         matches!(signal, Signal::NewCountry { .. } | Signal::ImpossibleTravel { .. })
+    ///     };
+    ///     match signals {
+    ///         [] => SignInPolicy::Allow,
+    ///         some if some.iter().any(elsewhere) => SignInPolicy::RequireSecondFactor,
+    ///         _ => SignInPolicy::Tell,
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    pub fn policy(self, policy: impl FnOnce(&[Signal]) -> SignInPolicy + Send + 'static) -> Self {
+        Self { policy: Some(Box::new(policy)), ..self }
+    }
+
+    /// The user has a second factor, and has not shown it yet: the session is pending until
+    /// [`Sessions::confirm`], see [`PendingSession`](crate::PendingSession). Whatever [`policy`](Self::policy) allows.
+    pub fn second_factor_to_come(self) -> Self {
+        Self { second_factor: true, ..self }
+    }
+
+    pub(crate) fn from(self, calling: Calling) -> Self {
+        Self { calling: Some(calling), ..self }
     }
 }
 
@@ -105,66 +153,6 @@ impl fmt::Debug for SignIn {
         f.debug_struct("SignIn").field("user_id", &self.user_id).finish_non_exhaustive()
     }
 }
-
-fn object(claims: &impl Serialize, doing: &'static str) -> Result<Map<String, Value>, Error> {
-    match serde_json::to_value(claims) {
-        Ok(Value::Object(claims)) => Ok(claims),
-        Ok(_) => Err(Error::new(ErrorKind::InvalidClaims, doing)),
-        Err(cause) => Err(Error::because(ErrorKind::InvalidClaims, doing, cause)),
-    }
-}
-
-/// The token that [`on_issue`](crate::SessionsBuilder::on_issue) is asked about.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Issuing {
-    user_id: UserId,
-    session_id: SessionId,
-}
-
-impl Issuing {
-    /// Whose it will be.
-    #[must_use]
-    pub const fn user_id(&self) -> &UserId {
-        &self.user_id
-    }
-
-    /// The session that it will name.
-    #[must_use]
-    pub const fn session_id(&self) -> SessionId {
-        self.session_id
-    }
-}
-
-/// The application's answer to "may this token be issued?".
-#[derive(Debug)]
-pub struct Issue(Option<Map<String, Value>>);
-
-impl Issue {
-    /// Yes, with no further claims.
-    #[must_use]
-    pub fn allow() -> Self {
-        Self(Some(Map::new()))
-    }
-
-    /// Yes, with these claims: anything that serialises to a JSON object.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidClaims`] where it does not.
-    pub fn with_claims(claims: &impl Serialize) -> Result<Self, Error> {
-        object(claims, "claims must serialise to a JSON object").map(|claims| Self(Some(claims)))
-    }
-
-    /// No: the account is disabled.
-    #[must_use]
-    pub const fn refuse() -> Self {
-        Self(None)
-    }
-}
-
-pub(crate) type OnIssue =
-    Box<dyn Fn(Issuing) -> Pin<Box<dyn Future<Output = Result<Issue, BoxError>> + Send>> + Send + Sync>;
 
 /// Somebody is signed in. Return it from the login handler: it is the token response of RFC 6749 §5.1
 /// (`access_token`, `token_type`, `expires_in`, `refresh_token`) with the `session` beside it, not to be stored by any cache.
@@ -184,13 +172,41 @@ pub struct SignedIn {
     /// The refresh token: a credential, good for one use, for as long as the session lives. Empty after
     /// [`SignIn::cookie`].
     pub refresh_token: String,
+    /// The second factor is still to come: what there is of a credential opens nothing but
+    /// [`PendingSession`](crate::PendingSession), for [`expires_in`](Self::expires_in), and there is no refresh token.
+    pub pending: bool,
+    /// What was unusual about it. Not in the answer: it is for the application.
+    pub signals: Vec<Signal>,
     pub(crate) cookie: Option<SessionCookie>,
+    pub(crate) device_cookie: Option<SetDeviceCookie>,
+}
+
+/// For the web: what the device is known by.
+#[derive(Clone)]
+pub(crate) struct SetDeviceCookie {
+    pub(crate) cookie: DeviceCookie,
+    /// In a cookie for plain http on loopback as well.
+    pub(crate) on_loopback: bool,
 }
 
 impl SignedIn {
-    pub(super) fn by_cookie(session: Session, cookie: SessionCookie) -> Self {
-        let (access_token, refresh_token) = (String::new(), String::new());
-        Self { session, access_token, expires_in: cookie.max_age, refresh_token, cookie: Some(cookie) }
+    pub(super) fn new(session: Session, credential: Credential) -> Self {
+        let (pending, signals, device_cookie) = (session.pending, Vec::new(), None);
+        match credential {
+            Credential::Cookie(cookie) => Self {
+                session,
+                access_token: String::new(),
+                expires_in: cookie.max_age,
+                refresh_token: String::new(),
+                pending,
+                signals,
+                cookie: Some(cookie),
+                device_cookie,
+            },
+            Credential::Tokens { access_token, expires_in, refresh_token } => {
+                Self { session, access_token, expires_in, refresh_token, pending, signals, cookie: None, device_cookie }
+            }
+        }
     }
 }
 
@@ -208,7 +224,8 @@ pub(super) struct Wanted {
     pub(super) at_most: Duration,
 }
 
-enum Credential {
+/// What whoever signs in is given.
+pub(super) enum Credential {
     Cookie(SessionCookie),
     Tokens { access_token: String, expires_in: Duration, refresh_token: String },
 }
@@ -220,7 +237,8 @@ impl Sessions {
     ///
     /// [`ErrorKind::InvalidInput`] for a user id that cannot be used, [`ErrorKind::InvalidClaims`] for claims or metadata
     /// (those that make a cookie longer than 3,800 bytes too), [`ErrorKind::CrossSite`] and [`ErrorKind::Misuse`] with
-    /// [`SignIn::cookie`], [`ErrorKind::CannotSign`] without a signing key, [`ErrorKind::Refused`] where `on_issue` refused, [`ErrorKind::Unavailable`] where the database or
+    /// [`SignIn::cookie`], [`ErrorKind::CannotSign`] without a signing key, [`ErrorKind::SessionLimit`] and
+    /// [`ErrorKind::SignInRefused`] where there is no room and where [`SignIn::policy`] says so, [`ErrorKind::Refused`] where `on_issue` refused, [`ErrorKind::Unavailable`] where the database or
     /// `on_issue` could not be asked. None of them leaves a session that somebody holds a token of.
     ///
     /// # Cancel safety
@@ -232,72 +250,148 @@ impl Sessions {
     }
 
     async fn sign_in_at_length(&self, sign_in: SignIn) -> Result<SignedIn, Error> {
-        let SignIn { user_id, user_agent, ip_address, claims, metadata, cookie, cross_site_checked, browser } = sign_in;
+        let SignIn { user_id, calling, claims, metadata, cookie, cross_site_checked, failed_attempts, .. } = sign_in;
         let (claims, metadata) = (claims?, metadata?);
+        let browser = calling.as_ref().map(|calling| calling.browser.clone());
         let browser = if cookie { Some(self.admit_browser(browser, cross_site_checked)?) } else { None };
         if user_id.as_str().is_empty() || user_id.as_str().len() > UserId::MAX_LEN || user_id.as_str().contains('\0') {
             return Err(Error::new(ErrorKind::InvalidInput, "a user id has 1 to 255 bytes and no NUL"));
         }
         let id = SessionId::new();
+        let calling = calling.unwrap_or_default();
+        let identity = self.identity(&calling, &user_id)?;
+        let whence = self.0.whence(calling.peer, &*calling.fields);
+        let location = whence.located(self.0.locator.as_deref());
         // As given: what `on_issue` adds is asked for anew each time.
         let given = (!claims.is_empty()).then(|| Value::Object(claims.clone()));
         let claims = self.0.claims_for(&user_id, id, claims).await?;
         let absolute_lifetime = self.0.settings.absolute_lifetime;
         // Before the row: claims that cannot be signed leave nothing behind.
+        let usage = if cookie { TokenUse::Cookie } else { TokenUse::Access };
         let wanted = Wanted { generation: 1, at_most: absolute_lifetime };
-        let credential = match &browser {
-            Some(browser) => {
-                let cookie = self.0.make_cookie(&(id, user_id.clone()), &claims, wanted)?;
-                Credential::Cookie(cookie.for_loopback(self.is_on_loopback(browser)))
-            }
-            None => {
-                let (access_token, expires_in) = self.0.make_token(id, &user_id, &claims, wanted)?;
-                let refresh_token = self.0.make_refresh_token(id, 1)?;
-                Credential::Tokens { access_token, expires_in, refresh_token }
-            }
-        };
-        let device = device::describe(user_agent.as_deref());
+        let named = (id, user_id.clone());
+        let credential = self.0.credential(&named, &claims, usage, wanted)?;
+        let device = device::describe(&*calling.fields);
         let new = NewSession {
-            user_agent,
-            ip_address,
+            user_agent: device::user_agent(&*calling.fields),
+            ip_address: whence.ip_address,
+            location: location.clone(),
+            device_key: identity.as_ref().map(|identity| identity.key),
+            replaces: browser.as_ref().and_then(|browser| self.held_by(browser)),
             metadata,
             claims: given,
-            ..NewSession::new(id, user_id, device, absolute_lifetime)
+            ..NewSession::new(id, user_id.clone(), device, absolute_lifetime)
         };
-        let store = std::sync::Arc::clone(&self.0.store);
-        let mut session = self.detached(SIGNING_IN, async move { store.create(new).await }).await?;
-        session.is_current = true;
-        session.expires_at = policy::expires_at(&session, self.0.settings.lives);
-        if let Some(browser) = browser {
-            self.end_replaced(&browser, id).await;
-        }
-        Ok(match credential {
-            Credential::Cookie(cookie) => SignedIn::by_cookie(session, cookie),
-            Credential::Tokens { access_token, expires_in, refresh_token } => {
-                SignedIn { session, access_token, expires_in, refresh_token, cookie: None }
+        let signals = Arc::default();
+        let arriving = Arriving {
+            inner: Arc::clone(&self.0),
+            id,
+            user: user_id,
+            kind: new.device.kind,
+            key: new.device_key,
+            whence,
+            location,
+            failures: failed_attempts,
+            second_factor: sign_in.second_factor,
+            policy: sign_in.policy,
+            signals: Arc::clone(&signals),
+        };
+        let session = self.admit(Arrival::New(Box::new(new)), arriving).await?;
+        let on_loopback = browser.as_ref().is_some_and(|browser| self.is_on_loopback(browser));
+        let credential = match session.pending {
+            true => self.0.pending_credential(&named, usage, super::PENDING_FOR.min(absolute_lifetime))?,
+            false => credential,
+        };
+        let signed_in = SignedIn::new(session, credential.for_loopback(on_loopback));
+        let device_cookie = identity.and_then(|Identity { cookie, .. }| {
+            let on_loopback = self.is_on_loopback(&calling.browser);
+            cookie.map(|cookie| SetDeviceCookie { cookie, on_loopback })
+        });
+        Ok(SignedIn { signals: taken(&signals), device_cookie, ..signed_in })
+    }
+
+    /// The transaction, and what this node makes of it. Goes on even if the caller goes away.
+    pub(super) async fn admit(&self, arrival: Arrival, arriving: Arriving) -> Result<Session, Error> {
+        let (inner, user) = (Arc::clone(&self.0), arriving.user.clone());
+        let sessions = self.clone();
+        self.detached(SIGNING_IN, async move {
+            let turn = inner.signing_in.take(&user).await;
+            let (id, admitting) = (arriving.id, arriving.admit());
+            let admitted = inner.store.admit(arrival, admitting).await;
+            drop(turn);
+            // Whether it was carried out is not known where its answer was lost: others may have ended for it.
+            let admitted = admitted.inspect_err(|error| {
+                if error.is_worth_another_try() {
+                    inner.cache.mark_user_stale(&user);
+                }
+            });
+            let Admitted { mut session, ended, replaces } = admitted?;
+            inner.learn_of(&ended);
+            session.is_current = true;
+            session.expires_at = policy::expires_at(&session, inner.settings.lives);
+            let is_over = |id: &SessionId| ended.iter().any(|(ended, _)| ended == id);
+            if let Some(replaces) = replaces.filter(|id| !session.pending && !is_over(id)) {
+                sessions.end_replaced(replaces, id).await;
             }
+            Ok(session)
         })
+        .await
+    }
+}
+
+fn taken(signals: &OnceLock<Vec<Signal>>) -> Vec<Signal> {
+    signals.get().cloned().unwrap_or_default()
+}
+
+impl Credential {
+    pub(super) fn for_loopback(self, on_loopback: bool) -> Self {
+        match self {
+            Self::Cookie(cookie) => Self::Cookie(cookie.for_loopback(on_loopback)),
+            tokens @ Self::Tokens { .. } => tokens,
+        }
     }
 }
 
 impl Inner {
-    /// The claims of a new token: those given at sign-in, and over them what `on_issue` says now.
-    pub(super) async fn claims_for(
+    /// What is given to whoever is in.
+    pub(super) fn credential(
         &self,
-        user_id: &UserId,
-        session_id: SessionId,
-        mut given: Map<String, Value>,
-    ) -> Result<Map<String, Value>, Error> {
-        let Some(on_issue) = &self.on_issue else { return Ok(given) };
-        let asked = on_issue(Issuing { user_id: user_id.clone(), session_id });
-        let answer = asked
-            .await
-            // Ours (claims that are no object) say themselves what to make of them.
-            .map_err(|cause| {
-                cause.downcast().map_or_else(|cause| Error::unavailable("asking on_issue", cause), |own| *own)
-            })?;
-        given.extend(answer.0.ok_or_else(|| Error::new(ErrorKind::Refused, "on_issue refused the user"))?);
-        Ok(given)
+        named: &(SessionId, UserId),
+        claims: &Map<String, Value>,
+        usage: TokenUse,
+        wanted: Wanted,
+    ) -> Result<Credential, Error> {
+        if usage == TokenUse::Cookie {
+            return self.make_cookie(named, claims, wanted).map(Credential::Cookie);
+        }
+        let (access_token, expires_in) = self.make_token(named.0, &named.1, claims, wanted)?;
+        let refresh_token = self.make_refresh_token(named.0, wanted.generation)?;
+        Ok(Credential::Tokens { access_token, expires_in, refresh_token })
+    }
+
+    /// What is given to whoever has still to show a second factor. None of the application's claims: they are for those
+    /// who are in.
+    fn pending_credential(
+        &self,
+        (session_id, user_id): &(SessionId, UserId),
+        usage: TokenUse,
+        lifetime: Duration,
+    ) -> Result<Credential, Error> {
+        let token = self.key_set.load().keys.sign(&NewToken {
+            usage: TokenUse::Pending,
+            session_id: *session_id,
+            user_id,
+            generation: 1,
+            issued_at: self.clock.wall(),
+            lifetime,
+            custom: None,
+        })?;
+        Ok(match usage {
+            TokenUse::Cookie => Credential::Cookie(SessionCookie { token, max_age: lifetime, on_loopback: false }),
+            TokenUse::Access | TokenUse::Pending => {
+                Credential::Tokens { access_token: token, expires_in: lifetime, refresh_token: String::new() }
+            }
+        })
     }
 
     /// An access token and how long it is valid.

@@ -11,7 +11,10 @@ use crate::token::issuer::PendingKeys;
 use crate::{
     cache::{Known, Reading},
     clock::Tick,
+    device,
     error::Error,
+    fields::Fields,
+    origin::Whence,
     policy,
     session::{EndReason, Generations, SessionId},
     telemetry,
@@ -29,7 +32,7 @@ pub(crate) struct PendingRead {
     sessions: Sessions,
     token: PendingToken,
     strict: bool,
-    ip_address: Option<IpAddr>,
+    whence: Whence,
     user_agent: Option<String>,
     touch: bool,
     /// And no second look at one that was let in.
@@ -40,7 +43,7 @@ pub(crate) struct PendingRead {
 }
 
 /// User-Agent and address of whoever may turn out to be new here.
-pub(super) type Newcomer = (Option<String>, Option<IpAddr>);
+pub(super) type Newcomer = (Option<String>, Whence);
 
 enum PendingToken {
     Known(Arc<KnownToken>),
@@ -50,8 +53,9 @@ enum PendingToken {
 
 /// Who sends a request, as far as the request tells.
 pub(crate) trait Caller {
-    fn ip_address(&self) -> Option<IpAddr>;
-    fn user_agent(&self) -> Option<String>;
+    /// The other end of the connection.
+    fn peer(&self) -> Option<IpAddr>;
+    fn fields(&self) -> &dyn Fields;
 }
 
 impl Sessions {
@@ -67,12 +71,13 @@ impl Sessions {
         let now = self.0.clock.tick();
         let pending = |token| {
             telemetry::miss();
-            let (ip_address, user_agent) = (caller.ip_address(), caller.user_agent());
+            let whence = self.0.whence(caller.peer(), caller.fields());
+            let user_agent = device::user_agent(caller.fields());
             Validation::Read(PendingRead {
                 sessions: self.clone(),
                 token,
                 strict,
-                ip_address,
+                whence,
                 user_agent,
                 touch,
                 is_request: true,
@@ -92,7 +97,8 @@ impl Sessions {
         if let Verdict::Live(current) = &verdict {
             self.0.note_use(&token, current);
             if touch {
-                self.0.recorder.touch(token.state.seen(), now, || caller.ip_address());
+                let whence = || self.0.whence(caller.peer(), caller.fields());
+                self.0.recorder.touch(token.state.seen(), now, whence);
             }
         }
         Validation::Done(verdict)
@@ -106,7 +112,7 @@ impl Sessions {
             sessions: self.clone(),
             token,
             strict: true,
-            ip_address: None,
+            whence: Whence::default(),
             user_agent: None,
             touch: false,
             is_request: false,
@@ -135,7 +141,8 @@ impl Sessions {
         }
     }
 
-    /// `None`: it looks idle, but the row is too old to say so, or an outage is too near; another node may know better.
+    /// `None`: it looks idle or pending, but the row is too old to say so, or an outage is too near; another node may know
+    /// better.
     fn judge(&self, token: &Arc<KnownToken>, reading: Arc<Reading>, now: Tick) -> Option<Verdict> {
         // Again, and after the reading was taken: an end that came in between must not be overlooked.
         if let Some(ended) = token.state.ended() {
@@ -170,7 +177,14 @@ impl Sessions {
             // The innocent refreshes and goes on; whoever was left behind is found by that.
             return Some(Verdict::Refused(Refused { why: Refusal::TokenExpired, named: Some(token.named()) }));
         }
-        Some(Verdict::Live(CurrentSession::new(Arc::clone(token), reading)))
+        match (session.pending, token.pending) {
+            (false, false) => Some(Verdict::Live(CurrentSession::new(Arc::clone(token), reading))),
+            (true, true) => Some(Verdict::Pending(CurrentSession::new(Arc::clone(token), reading))),
+            // Its other tokens are made when it is no longer pending: the row was read before that.
+            (true, false) => None,
+            // Of the way to the second factor, which has been gone.
+            (false, true) => Some(Verdict::Refused(Refused { why: Refusal::TokenExpired, named: Some(token.named()) })),
+        }
     }
 }
 
@@ -204,7 +218,7 @@ impl PendingRead {
             sessions,
             token,
             strict,
-            ip_address,
+            whence,
             user_agent,
             touch,
             is_request,
@@ -231,7 +245,7 @@ impl PendingRead {
                 }
             }
         };
-        let newcomer = is_request.then_some((user_agent, ip_address));
+        let newcomer = is_request.then(|| (user_agent, whence.clone()));
         let verdict = match sessions.read_and_judge(&token, strict, newcomer, deadline).await {
             Ok(verdict) => verdict,
             Err(error) => {
@@ -247,10 +261,10 @@ impl PendingRead {
             }
             // Who is refused for our database's sake was active all the same, unless it was too late already.
             Verdict::Unavailable => !sessions.had_run_out(&token, now),
-            Verdict::Anonymous | Verdict::Refused(_) => false,
+            Verdict::Anonymous | Verdict::Pending(_) | Verdict::Refused(_) => false,
         };
         if touch && counts {
-            sessions.0.recorder.touch(token.state.seen(), now, || ip_address);
+            sessions.0.recorder.touch(token.state.seen(), now, || whence);
         }
         verdict
     }
@@ -279,7 +293,8 @@ impl Sessions {
             // Idle by a reading that we joined late: one more, begun now, decides.
             let reading = self.0.cache.read(&token.state, true).await?;
             let now = reading.started;
-            self.judge(token, reading, now).ok_or_else(|| unread("whether a session is idle cannot be said yet"))
+            self.judge(token, reading, now)
+                .ok_or_else(|| unread("whether a session is idle, or still pending, cannot be said yet"))
         };
         let judged = tokio::time::timeout_at(deadline, judged)
             .await

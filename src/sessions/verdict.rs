@@ -12,6 +12,8 @@ pub(crate) enum Verdict {
     /// No credential was sent.
     Anonymous,
     Live(CurrentSession),
+    /// Its second factor is still to come.
+    Pending(CurrentSession),
     Refused(Refused),
     Unavailable,
 }

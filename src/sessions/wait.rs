@@ -48,7 +48,7 @@ async fn look(token: &Arc<KnownToken>) -> Result<EndReason, Duration> {
         Verdict::Refused(Refused { why: Refusal::TokenExpired, .. }) => Err(settings.max_staleness),
         // Deleted, by somebody who may write to the database.
         Verdict::Refused(_) => Ok(EndReason::RevokedByAdmin),
-        Verdict::Unavailable | Verdict::Anonymous => Err(settings.max_staleness),
+        Verdict::Unavailable | Verdict::Anonymous | Verdict::Pending(_) => Err(settings.max_staleness),
     }
 }
 

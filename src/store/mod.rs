@@ -1,5 +1,6 @@
 //! Where sessions are kept. One contract (`tests/store_contract.rs`), two implementations.
 
+mod admit;
 mod filter;
 mod memory;
 #[cfg(feature = "postgres")]
@@ -9,13 +10,19 @@ use std::{fmt::Debug, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Du
 
 use time::OffsetDateTime;
 
+pub(crate) use self::admit::{Admission, COUNTRIES_FOR, DEVICE_FOR, DEVICES_OF_A_USER, End, Found, SOME};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{MIGRATIONS, Migration, PostgresStore};
-pub use self::{filter::SessionFilter, memory::MemoryStore};
+pub use self::{
+    admit::{Admit, Admitted, Arrival},
+    filter::SessionFilter,
+    memory::MemoryStore,
+};
 use crate::{
     clock::{Clock, Tick},
     error::Error,
-    session::{Device, EndReason, Ended, Session, SessionId, UserId},
+    place::Location,
+    session::{Device, DeviceKey, EndReason, Ended, Session, SessionId, UserId},
     token::refresh::State,
 };
 
@@ -39,6 +46,16 @@ pub trait SessionStore: Debug + Send + Sync + sealed::Sealed + 'static {
 
     /// Adds a row. An id that exists is an error, never an overwrite.
     fn create(&self, new: NewSession) -> StoreFuture<'_, Session>;
+
+    /// Lets somebody in, or completes a pending session, as it is decided under the user's lock: no other sign-in of the
+    /// user, and no end of all their sessions, runs meanwhile.
+    fn admit(&self, arrival: Arrival, admit: Admit) -> StoreFuture<'_, Admitted>;
+
+    /// Gives a live session of this user, and the device below it, a name; `None` where there is no such session.
+    fn rename<'a>(&'a self, id: SessionId, user: &'a UserId, name: &'a str) -> StoreFuture<'a, Option<Session>>;
+
+    /// Adds rows of another system. Those whose ids are there already stay as they are; returns how many were added.
+    fn import(&self, rows: Vec<Imported>) -> StoreFuture<'_, usize>;
 
     /// The rows of these ids that exist, ended ones too, in no order.
     fn load<'a>(&'a self, ids: &'a [SessionId]) -> StoreFuture<'a, Loaded>;
@@ -100,6 +117,12 @@ pub struct NewSession {
     pub user_agent: Option<String>,
     /// Where the sign-in came from.
     pub ip_address: Option<IpAddr>,
+    /// Where on earth that is.
+    pub location: Option<Location>,
+    /// What its device is known by.
+    pub(crate) device_key: Option<DeviceKey>,
+    /// The session that its browser had before, where that is to be remembered until this one is complete.
+    pub(crate) replaces: Option<SessionId>,
     /// How long it may live at most.
     pub absolute_lifetime: Duration,
     /// The application's own data.
@@ -121,11 +144,34 @@ impl NewSession {
             device,
             user_agent: None,
             ip_address: None,
+            location: None,
+            device_key: None,
+            replaces: None,
             absolute_lifetime,
             metadata: None,
             claims: None,
             issuer: None,
         }
+    }
+}
+
+/// A row of another system.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Imported {
+    /// The row.
+    pub new: NewSession,
+    /// When the user signed in.
+    pub created_at: OffsetDateTime,
+    /// When it was last seen.
+    pub last_activity_at: OffsetDateTime,
+}
+
+impl Imported {
+    /// A row of these times.
+    #[must_use]
+    pub const fn new(new: NewSession, created_at: OffsetDateTime, last_activity_at: OffsetDateTime) -> Self {
+        Self { new, created_at, last_activity_at }
     }
 }
 
@@ -208,7 +254,7 @@ pub enum EndOutcome {
 }
 
 /// A session that was seen. An age and not a time, so that the clocks of nodes do not matter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Activity {
     /// Which session.
@@ -217,13 +263,15 @@ pub struct Activity {
     pub age: Duration,
     /// From where; `None` leaves what is known.
     pub ip_address: Option<IpAddr>,
+    /// The place of that address. Taken where the address is a new one, or had no place.
+    pub location: Option<Location>,
 }
 
 impl Activity {
     /// A session seen so long ago.
     #[must_use]
     pub const fn new(id: SessionId, age: Duration, ip_address: Option<IpAddr>) -> Self {
-        Self { id, age, ip_address }
+        Self { id, age, ip_address, location: None }
     }
 }
 

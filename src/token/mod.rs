@@ -6,6 +6,7 @@
 
 mod access;
 mod claims;
+mod device;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 #[cfg(feature = "jwks")]
@@ -21,6 +22,7 @@ mod verify;
 
 pub use access::AccessTokens;
 pub(crate) use access::TokenKeys;
+pub(crate) use device::{DeviceCookie, DeviceCookies, app_device_key};
 #[cfg(feature = "jwks")]
 pub use issuer::{Issuer, IssuerClaims};
 pub use keys::{SigningKey, VerifyingKey};

@@ -43,6 +43,7 @@ pub(super) struct Signer {
     pub(super) kid: String,
     access_header: String,
     cookie_header: String,
+    pending_header: String,
 }
 
 impl Signer {
@@ -52,14 +53,16 @@ impl Signer {
             let header = serde_json::json!({ "typ": usage.media_type(), "alg": algorithm, "kid": key.verifying.kid });
             URL_SAFE_NO_PAD.encode(header.to_string())
         };
-        let (access_header, cookie_header) = (header(TokenUse::Access), header(TokenUse::Cookie));
-        Self { encoding: key.encoding, algorithm, kid: key.verifying.kid, access_header, cookie_header }
+        let [access_header, cookie_header, pending_header] =
+            [TokenUse::Access, TokenUse::Cookie, TokenUse::Pending].map(header);
+        Self { encoding: key.encoding, algorithm, kid: key.verifying.kid, access_header, cookie_header, pending_header }
     }
 
     fn header(&self, usage: TokenUse) -> &str {
         match usage {
             TokenUse::Access => &self.access_header,
             TokenUse::Cookie => &self.cookie_header,
+            TokenUse::Pending => &self.pending_header,
         }
     }
 }
@@ -92,7 +95,8 @@ impl TokenKeys {
         self.signer.as_ref().map_or("", |signer| signer.header(usage))
     }
 
-    /// A signed access token (`typ: at+jwt`), or one for the session cookie (`session+jwt`).
+    /// A signed access token (`typ: at+jwt`), one for the session cookie (`session+jwt`), or one for the
+    /// way to the second factor (`pending+jwt`).
     ///
     /// `CannotSign` without a signing key; `InvalidClaims` for custom claims of a reserved name or too large ones, an
     /// unusable user id, a time that cannot be written. What it returns, [`TokenKeys::verify`] accepts.

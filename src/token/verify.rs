@@ -28,6 +28,9 @@ pub(crate) enum TokenUse {
     Access,
     /// In the session cookie: as long as the session, `session+jwt`, so that no service takes it for a bearer token.
     Cookie,
+    /// In either place, of a session whose second factor is still to come: `pending+jwt`, so that no service takes it for
+    /// a credential.
+    Pending,
 }
 
 impl TokenUse {
@@ -35,6 +38,7 @@ impl TokenUse {
         match self {
             Self::Access => "at+jwt",
             Self::Cookie => "session+jwt",
+            Self::Pending => "pending+jwt",
         }
     }
 
@@ -63,6 +67,8 @@ pub(crate) struct VerifiedToken {
     pub(crate) age: Duration,
     /// How long from the given `now` it stays good: until `exp` plus the leeway. Never zero.
     pub(crate) expires_in: Duration,
+    /// The second factor is still to come.
+    pub(crate) pending: bool,
     /// Its key is accepted, but it is not the one that signs here.
     pub(crate) of_another_key: bool,
     /// The whole payload as JSON, kept only if it has claims beyond the registered ones.
@@ -109,7 +115,7 @@ impl TokenKeys {
         let (message, signature) = token.rsplit_once('.').ok_or("not a JWT")?;
         let (header, payload) = message.split_once('.').filter(|(_, rest)| !rest.contains('.')).ok_or("not a JWT")?;
 
-        let key = self.key_for(&decode(header, "header is not base64url of text")?, usage)?;
+        let (key, usage) = self.key_for(&decode(header, "header is not base64url of text")?, usage)?;
         // `Err` is a signature that is not base64url; neither is evidence of anything but a bad token.
         let signed = jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.decoding, key.algorithm);
         if !signed.unwrap_or(false) {
@@ -118,21 +124,22 @@ impl TokenKeys {
 
         let payload = decode(payload, "payload is not base64url of text")?;
         let of_another_key = self.signer.as_ref().is_some_and(|signer| signer.kid != key.kid);
-        self.judge(&payload, of_another_key, now)
+        let verified = self.judge(&payload, of_another_key, now)?;
+        Ok(VerifiedToken { pending: usage == TokenUse::Pending, ..verified })
     }
 
-    /// The key that the header names, if the header asks for nothing that this crate does not do. Keys come from our own
+    /// The key that the header names, and what the token is for, if the header asks for nothing that this crate does not do. Keys come from our own
     /// list alone: `jku`, `jwk` and `x5u` would let the token bring its own.
-    fn key_for(&self, header: &str, usage: TokenUse) -> Result<&VerifyingKey, &'static str> {
+    fn key_for(&self, header: &str, usage: TokenUse) -> Result<(&VerifyingKey, TokenUse), &'static str> {
         let header: Members<'_> =
             serde_json::from_str(header).map_err(|_| "header is no object or names a member twice")?;
         // RFC 7515 §4.1.11: an extension that is critical and not understood. We understand none.
         if header.get("crit").is_some() {
             return Err("critical header extension");
         }
-        if !header.text("typ").is_some_and(|typ| usage.matches(&typ)) {
-            return Err("not the `typ` that belongs here");
-        }
+        let typ = header.text("typ");
+        let usage = [usage, TokenUse::Pending].into_iter().find(|one| typ.as_ref().is_some_and(|typ| one.matches(typ)));
+        let usage = usage.ok_or("not the `typ` that belongs here")?;
         let kid = header.text("kid").filter(|kid| kid.len() <= MAX_KID).ok_or("no usable `kid`")?;
         let key = self.accepted.iter().find(|key| key.kid == kid).ok_or("`kid` of no known key")?;
         // The key says the algorithm and the token only repeats it, so `none` or another family never gets a say.
@@ -140,7 +147,7 @@ impl TokenKeys {
         if algorithm != Some(key.algorithm) {
             return Err("not the algorithm of its key");
         }
-        Ok(key)
+        Ok((key, usage))
     }
 
     fn judge(&self, payload: &str, of_another_key: bool, now: OffsetDateTime) -> Result<VerifiedToken, TokenRefusal> {
@@ -171,6 +178,7 @@ impl TokenKeys {
             generation,
             age: (now - issued_at).try_into().unwrap_or_default(),
             expires_in: left.unsigned_abs(),
+            pending: false,
             of_another_key,
             claims: has_custom.then(|| payload.into()),
         })

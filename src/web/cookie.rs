@@ -7,16 +7,28 @@ use axum_core::response::{IntoResponse, IntoResponseParts, Response, ResponsePar
 use http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri, header, uri::Authority};
 
 use super::extract::peer;
-use crate::sessions::{SessionCookie, SignedOut};
+use crate::sessions::{SessionCookie, SetDeviceCookie, SignedOut};
 
 /// The session cookie. `__Host-` binds it to this host: it cannot be set by a sibling domain (RFC 6265bis §4.1.3.2).
 pub(super) const COOKIE: &str = "__Host-session";
 /// Its double for plain http on this very machine, where that is allowed. Without `Secure` it cannot have the prefix.
 pub(super) const LOOPBACK_COOKIE: &str = "session-on-loopback";
 
+/// What a browser is known by as a device. It opens nothing: it stays when the session ends, so that the next sign-in is
+/// none of a new device.
+pub(super) const DEVICE_COOKIE: &str = "__Host-device";
+pub(super) const LOOPBACK_DEVICE_COOKIE: &str = "device-on-loopback";
+/// Browsers keep no cookie for longer than 400 days (RFC 6265bis §5.5); each sign-in begins anew.
+const DEVICE_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// Sets that.
+pub(super) fn set_device(headers: &mut HeaderMap, SetDeviceCookie { cookie, on_loopback }: &SetDeviceCookie) {
+    write(headers, [DEVICE_COOKIE, LOOPBACK_DEVICE_COOKIE], &cookie.value, DEVICE_FOR, *on_loopback);
+}
+
 /// Sets it.
 pub(super) fn set(headers: &mut HeaderMap, SessionCookie { token, max_age, on_loopback }: &SessionCookie) {
-    write(headers, token, *max_age, *on_loopback);
+    write(headers, [COOKIE, LOOPBACK_COOKIE], token, *max_age, *on_loopback);
 }
 
 /// Whether this answer says itself what becomes of it.
@@ -39,14 +51,14 @@ impl IntoResponseParts for SignedOut {
     type Error = std::convert::Infallible;
 
     fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Self::Error> {
-        write(parts.headers_mut(), "", Duration::ZERO, self.on_loopback);
+        write(parts.headers_mut(), [COOKIE, LOOPBACK_COOKIE], "", Duration::ZERO, self.on_loopback);
         parts.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(parts)
     }
 }
 
 #[expect(clippy::expect_used, reason = "a token is base64url and dots, the rest is ours")]
-fn write(headers: &mut HeaderMap, token: &str, max_age: Duration, on_loopback: bool) {
+fn write(headers: &mut HeaderMap, [name, loopback_name]: [&str; 2], token: &str, max_age: Duration, on_loopback: bool) {
     let mut append = |name: &str, secure: &str| {
         // Whole seconds, rounded down: it goes no later than its session.
         let seconds = max_age.as_secs();
@@ -55,9 +67,9 @@ fn write(headers: &mut HeaderMap, token: &str, max_age: Duration, on_loopback: b
         value.set_sensitive(true);
         headers.append(header::SET_COOKIE, value);
     };
-    append(COOKIE, "Secure; ");
+    append(name, "Secure; ");
     if on_loopback {
-        append(LOOPBACK_COOKIE, "");
+        append(loopback_name, "");
     }
 }
 

@@ -14,7 +14,7 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tower_layer::Layer;
 
 use super::{
-    cookie::{self, COOKIE, LOOPBACK_COOKIE},
+    cookie::{self, COOKIE, DEVICE_COOKIE, LOOPBACK_COOKIE, LOOPBACK_DEVICE_COOKIE},
     credential::cookie_of,
 };
 use crate::{
@@ -75,6 +75,8 @@ pub(super) fn browser(head: Head<'_>) -> Browser {
         on_loopback,
         cookie: cookie_of(head.headers, COOKIE).map(Into::into),
         loopback_cookie: cookie_of(head.headers, LOOPBACK_COOKIE).filter(|_| on_loopback).map(Into::into),
+        device: cookie_of(head.headers, DEVICE_COOKIE).map(Into::into),
+        loopback_device: cookie_of(head.headers, LOOPBACK_DEVICE_COOKIE).filter(|_| on_loopback).map(Into::into),
     }
 }
 

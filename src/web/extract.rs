@@ -1,8 +1,6 @@
 //! What handlers take.
 
 use std::{
-    convert::Infallible,
-    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -10,16 +8,15 @@ use std::{
 
 use axum::extract::ConnectInfo;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use http::{HeaderMap, header, request::Parts};
+use http::request::Parts;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{
-    csrf::{self, Head},
     layer::{Shared, Who},
     rejection::{Cause, SessionRejection},
 };
-use crate::sessions::{ANSWER_WITHIN, Browser, CurrentSession, Refused, Sessions, SignIn, Verdict};
+use crate::sessions::{ANSWER_WITHIN, CurrentSession, PendingSession, Refused, Sessions, Verdict};
 
 /// The layer's verdict on its way to the extractors. A private type: nobody else can put one into a request.
 #[derive(Clone)]
@@ -48,6 +45,7 @@ impl Judgement {
     pub(super) fn of(verdict: Verdict, arrival: Arrival, layer: &Arc<Shared>) -> Self {
         let verdict = match verdict {
             Verdict::Live(current) => Verdict::Live(current.with_loopback(arrival.on_loopback)),
+            Verdict::Pending(current) => Verdict::Pending(current.with_loopback(arrival.on_loopback)),
             // Another site may not even sign out with what is left of a session.
             Verdict::Refused(refused) if arrival.cross_site => Verdict::Refused(Refused { named: None, ..refused }),
             other => other,
@@ -84,7 +82,9 @@ impl Judgement {
     /// The handle behind the layer; none behind a fake one.
     pub(super) fn sessions(&self) -> Option<Sessions> {
         match &self.verdict {
-            Verdict::Live(current) => current.token().home.upgrade().map(Sessions::from_inner),
+            Verdict::Live(current) | Verdict::Pending(current) => {
+                current.token().home.upgrade().map(Sessions::from_inner)
+            }
             _ => match &self.layer.as_ref()?.who {
                 Who::Sessions(sessions) => Some(sessions.clone()),
                 #[cfg(any(test, feature = "test-util"))]
@@ -103,14 +103,14 @@ impl Judgement {
 
     /// A live session by a cookie that another site made the browser send.
     pub(super) fn is_cross_site(&self) -> bool {
-        self.arrival.cross_site && matches!(self.verdict, Verdict::Live(_))
+        self.arrival.cross_site && matches!(self.verdict, Verdict::Live(_) | Verdict::Pending(_))
     }
 
     /// Like [`Judgement::required`], but nobody and a refused cookie are `None`.
     fn optional(&self) -> Result<Option<CurrentSession>, SessionRejection> {
         match &self.verdict {
             Verdict::Anonymous => Ok(None),
-            Verdict::Refused(_) if self.arrival.by_cookie => Ok(None),
+            Verdict::Refused(_) | Verdict::Pending(_) if self.arrival.by_cookie => Ok(None),
             _ => self.required().map(Some),
         }
     }
@@ -221,50 +221,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Claims<T> {
     }
 }
 
-/// Who is calling, as the request tells it: for [`SignIn::client`]. A raw record that proves nothing; needs no layer.
-///
-/// The address is that of the connection, where the server was started with `into_make_service_with_connect_info`;
-/// no header is believed. It also has what [`SignIn::cookie`] needs to know of the browser: whether another site made it
-/// send the request, and the session cookie that it had before.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Client {
-    user_agent: Option<String>,
-    ip_address: Option<IpAddr>,
-    browser: Browser,
-}
-
-/// The cookie is a credential.
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Client");
-        shown.field("user_agent", &self.user_agent).field("ip_address", &self.ip_address).finish_non_exhaustive()
-    }
-}
-
-impl Client {
-    /// Made by hand, where the caller is no HTTP client. Of the browser it knows nothing, so [`SignIn::cookie`] takes it
-    /// for a request of the service's own pages: do not make one of a browser's request.
-    #[must_use]
-    pub fn new(user_agent: Option<&str>, ip_address: Option<IpAddr>) -> Self {
-        let user_agent = user_agent.map(|text| bounded(text.as_bytes()));
-        Self { user_agent, ip_address, browser: Browser::default() }
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Client {
-    type Rejection = Infallible;
+/// The session of somebody who has still to show a second factor; 401 for everybody else.
+impl<S: Send + Sync> FromRequestParts<S> for PendingSession {
+    type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        let browser = csrf::browser(Head::of_parts(parts));
-        Ok(Self { user_agent: user_agent(&parts.headers), ip_address: peer(&parts.extensions), browser })
-    }
-}
-
-impl SignIn {
-    /// From which device: its User-Agent becomes the session's name, its address is shown beside it. Needed for
-    /// [`cookie`](Self::cookie).
-    pub fn client(self, client: Client) -> Self {
-        self.from(client.user_agent, client.ip_address, client.browser)
+        let judgement = Judgement::from_parts(parts)?;
+        let rejection = match &judgement.verdict {
+            Verdict::Pending(current) => return Ok(Self::new(current.clone())),
+            // There is nothing to confirm: this is another step of signing in.
+            Verdict::Live(_) => SessionRejection::new(Cause::InvalidToken),
+            other => SessionRejection::of(other).unwrap_or_else(|| SessionRejection::new(Cause::InvalidToken)),
+        };
+        Err(judgement.answer(rejection, parts))
     }
 }
 
@@ -273,16 +242,3 @@ impl SignIn {
 pub(super) fn peer(extensions: &http::Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_canonical())
 }
-
-/// The User-Agent, bounded.
-pub(super) fn user_agent(headers: &HeaderMap) -> Option<String> {
-    headers.get(header::USER_AGENT).map(|value| bounded(value.as_bytes()))
-}
-
-/// As text, without what Postgres or a terminal would choke on, and no longer than anybody needs.
-fn bounded(user_agent: &[u8]) -> String {
-    let text = String::from_utf8_lossy(user_agent);
-    text.chars().filter(|c| !c.is_control()).take(USER_AGENT_CHARS).collect()
-}
-
-const USER_AGENT_CHARS: usize = 512;

@@ -8,6 +8,7 @@
 //!    set the [`cookie`] anew.
 //! 5. [`extract`]: a handler that takes `CurrentSession` gets it, or [`rejection`] answers.
 
+mod client;
 mod cookie;
 mod credential;
 mod csrf;
@@ -24,7 +25,8 @@ mod service;
 #[cfg(fuzzing)]
 pub(crate) use self::credential::fuzz as fuzz_credential;
 pub use self::{
-    extract::{Claims, Client, FreshSession},
+    client::{Client, ClientHints},
+    extract::{Claims, FreshSession},
     future::ResponseFuture,
     layer::SessionValidationLayer,
     rejection::SessionRejection,

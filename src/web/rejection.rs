@@ -34,6 +34,7 @@ pub(super) enum Cause {
     TokenExpired,
     SessionEnded(EndReason),
     TwoCredentials,
+    SecondFactorRequired,
     /// The user must have proved who they are no longer ago than this.
     FreshAuthRequired(Duration),
     CrossSite,
@@ -49,6 +50,7 @@ impl SessionRejection {
     pub(super) fn of(verdict: &Verdict) -> Option<Self> {
         Some(Self::new(match verdict {
             Verdict::Live(_) => return None,
+            Verdict::Pending(_) => Cause::SecondFactorRequired,
             Verdict::Anonymous => Cause::MissingToken,
             Verdict::Unavailable => Cause::Unavailable,
             Verdict::Refused(refused) => match &refused.why {
@@ -82,6 +84,7 @@ impl SessionRejection {
             | Cause::InvalidToken
             | Cause::TokenExpired
             | Cause::SessionEnded(_)
+            | Cause::SecondFactorRequired
             | Cause::FreshAuthRequired(_) => StatusCode::UNAUTHORIZED,
         }
     }
@@ -96,6 +99,7 @@ impl SessionRejection {
             Cause::TokenExpired => "token_expired",
             Cause::SessionEnded(_) => "session_ended",
             Cause::TwoCredentials => "invalid_request",
+            Cause::SecondFactorRequired => "second_factor_required",
             Cause::FreshAuthRequired(_) => "fresh_auth_required",
             Cause::CrossSite => "cross_site_request",
             Cause::Unavailable => "temporarily_unavailable",
@@ -121,6 +125,7 @@ impl SessionRejection {
                 r#"Bearer realm="sessions", error="invalid_token""#
             }
             // RFC 9470 §3.
+            Cause::SecondFactorRequired => r#"Bearer realm="sessions", error="insufficient_user_authentication""#,
             Cause::FreshAuthRequired(at_most) => {
                 let error = r#"Bearer realm="sessions", error="insufficient_user_authentication""#;
                 return Some(format!(r#"{error}, max_age="{}""#, at_most.as_secs()).into());
@@ -137,6 +142,7 @@ impl SessionRejection {
             Cause::TokenExpired => "the access token has expired: get a new one",
             Cause::SessionEnded(_) => "the session has ended: sign in again",
             Cause::TwoCredentials => "the request carries credentials of different sessions: send one",
+            Cause::SecondFactorRequired => "the second factor is still to come",
             Cause::FreshAuthRequired(_) => "prove once more who you are: this needs a fresh sign-in",
             Cause::CrossSite => "another site made the browser send this request: open the page itself",
             Cause::Unavailable => "sessions cannot be checked at the moment: keep your token and try again",
@@ -183,7 +189,7 @@ impl Problem {
         Self { status, code, detail, challenge: None, more: Map::new() }
     }
 
-    fn with(mut self, name: &str, value: &str) -> Self {
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.more.insert(name.to_owned(), value.into());
         self
     }
@@ -227,6 +233,18 @@ impl IntoResponse for Error {
                 return SessionRejection::new(cause).into_response();
             }
             ErrorKind::CrossSite => return SessionRejection::new(Cause::CrossSite).into_response(),
+            ErrorKind::SessionLimit => {
+                let mut there = self.sessions().to_vec();
+                there.sort_by_key(|session| (std::cmp::Reverse(session.last_activity_at), session.id));
+                let there = serde_json::to_value(there).unwrap_or_default();
+                let detail = "you are signed in on as many devices as you may: sign one of them out first";
+                return Problem::new(StatusCode::CONFLICT, "session_limit_reached", detail)
+                    .with("sessions", there)
+                    .into_response();
+            }
+            ErrorKind::SignInRefused => {
+                (StatusCode::FORBIDDEN, "sign_in_refused", "this sign-in is unusual, and was refused")
+            }
             ErrorKind::Refused => (StatusCode::FORBIDDEN, "account_disabled", "this account may not sign in"),
             ErrorKind::InvalidInput => {
                 (StatusCode::BAD_REQUEST, "invalid_request", "a value that was sent cannot be used")

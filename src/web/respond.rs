@@ -21,7 +21,11 @@ struct TokenResponse<'a> {
     token_type: &'static str,
     /// Whole seconds, rounded down: a client that trusts it is never late.
     expires_in: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
     refresh_token: &'a str,
+    /// The token opens nothing yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    second_factor_required: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<&'a Session>,
 }
@@ -31,14 +35,18 @@ impl IntoResponse for SignedIn {
         #[derive(Serialize)]
         struct ByCookie<'a> {
             session: &'a Session,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            second_factor_required: Option<bool>,
         }
+        let second_factor_required = self.pending.then_some(true);
         let body = match &self.cookie {
-            Some(_) => json(&ByCookie { session: &self.session }),
+            Some(_) => json(&ByCookie { session: &self.session, second_factor_required }),
             None => json(&TokenResponse {
                 access_token: &self.access_token,
                 token_type: "Bearer",
                 expires_in: self.expires_in.as_secs(),
                 refresh_token: &self.refresh_token,
+                second_factor_required,
                 session: Some(&self.session),
             }),
         };
@@ -54,6 +62,7 @@ impl IntoResponse for TokenPair {
             token_type: "Bearer",
             expires_in: self.expires_in.as_secs(),
             refresh_token: &self.refresh_token,
+            second_factor_required: None,
             session: None,
         })
     }
@@ -68,6 +77,9 @@ impl IntoResponseParts for SignedIn {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(cookie) = &self.cookie {
             cookie::set(headers, cookie);
+        }
+        if let Some(device) = &self.device_cookie {
+            cookie::set_device(headers, device);
         }
         Ok(parts)
     }

@@ -15,13 +15,14 @@ use super::{
     cookie,
     credential::{self, Credential, Presented},
     csrf::{self, Head},
-    extract::{Arrival, Judgement, peer, user_agent},
+    extract::{Arrival, Judgement, peer},
     future::ResponseFuture,
     layer::{Shared, Who},
     rejection::{Cause, SessionRejection},
     renewal::Renewal,
 };
 use crate::{
+    fields::Fields,
     sessions::{Caller, PendingRead, Refusal, Refused, Sessions, Validation, Verdict},
     token::TokenUse,
 };
@@ -168,12 +169,12 @@ impl Shared {
 
 /// Who is calling.
 impl Caller for Head<'_> {
-    fn ip_address(&self) -> Option<IpAddr> {
+    fn peer(&self) -> Option<IpAddr> {
         peer(self.extensions)
     }
 
-    fn user_agent(&self) -> Option<String> {
-        user_agent(self.headers)
+    fn fields(&self) -> &dyn Fields {
+        self.headers
     }
 }
 

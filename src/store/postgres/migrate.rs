@@ -27,6 +27,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "0003_upkeep.sql", sql: include_str!("../../../migrations/0003_upkeep.sql") },
     Migration { version: 4, name: "0004_refresh.sql", sql: include_str!("../../../migrations/0004_refresh.sql") },
     Migration { version: 5, name: "0005_issuers.sql", sql: include_str!("../../../migrations/0005_issuers.sql") },
+    Migration { version: 6, name: "0006_devices.sql", sql: include_str!("../../../migrations/0006_devices.sql") },
 ];
 
 pub(super) async fn run(lender: &Lender, schema: &str) -> Result<(), Error> {

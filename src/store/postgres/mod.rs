@@ -3,6 +3,7 @@
 //! Every query is an unnamed one (`query_typed`, one round trip, built-in types only), so it works behind a pooler in
 //! transaction mode. Every write is an `INSERT`, or an `UPDATE .. WHERE ended_at IS NULL`: nothing is upserted.
 
+mod admit;
 mod lend;
 mod listen;
 mod migrate;
@@ -24,18 +25,20 @@ use tokio_postgres::types::{ToSql, Type};
 
 pub use self::migrate::{MIGRATIONS, Migration};
 use self::{
+    admit::Place,
     lend::{Lender, Write},
     listen::Listener,
     sql::Sql,
     transport::Address,
 };
 use super::{
-    Activity, ChangeFeed, Changes, Confirmed, EndOutcome, EndRequest, EndTarget, Expire, Expired, InUse, Loaded,
-    NewSession, Purged, Retention, Rotate, Rotated, SessionFilter, SessionStore, StoreFuture, Walked, sealed,
+    Activity, Admit, Admitted, Arrival, ChangeFeed, Changes, Confirmed, EndOutcome, EndRequest, EndTarget, Expire,
+    Expired, Imported, InUse, Loaded, NewSession, Purged, Retention, Rotate, Rotated, SessionFilter, SessionStore,
+    StoreFuture, Walked, sealed,
 };
 use crate::{
     clock::Clock,
-    error::{ConfigError, Error, ErrorKind},
+    error::{ConfigError, Error},
     session::{Session, SessionId, UserId},
 };
 
@@ -239,52 +242,30 @@ impl PostgresStore {
         row::ended_ids(&ended).map(EndOutcome::Ended)
     }
 
-    async fn insert(&self, new: NewSession) -> Result<Session, Error> {
-        let write = self.lender.begin(SIGNING_IN).await?;
-        let id = new.id.as_uuid();
-        let lifetime = seconds(new.absolute_lifetime);
-        let device = &new.device;
-        let (kind, form) = (device.kind.as_str(), device.form_factor.map(|form| form.as_str()));
-        let user = new.user_id.as_str();
-        // Whoever ends all sessions of this user waits for this one, and then ends it too.
-        write.query(&self.sql.lock_user, &[(&user, Type::TEXT)]).await?;
-        let rows = write
-            .query(
-                &self.sql.insert,
-                &[
-                    (&id, Type::UUID),
-                    (&user, Type::TEXT),
-                    (&lifetime, Type::FLOAT8),
-                    (&device.name, Type::TEXT),
-                    (&kind, Type::TEXT),
-                    (&form, Type::TEXT),
-                    (&device.os, Type::TEXT),
-                    (&device.os_version, Type::TEXT),
-                    (&device.browser, Type::TEXT),
-                    (&device.browser_version, Type::TEXT),
-                    (&device.model, Type::TEXT),
-                    (&new.user_agent, Type::TEXT),
-                    (&new.ip_address, Type::INET),
-                    (&new.metadata, Type::JSONB),
-                    (&new.issuer, Type::TEXT),
-                    (&new.claims, Type::JSONB),
-                ],
-            )
-            .await?;
-        let session = rows.first().map(row::session).transpose()?;
-        write.commit().await?;
-        session.ok_or_else(|| Error::new(ErrorKind::Schema, "an inserted session was not returned"))
-    }
-
     async fn write_activity(&self, batch: &[Activity]) -> Result<Vec<SessionId>, Error> {
         let ids: Vec<_> = batch.iter().map(|seen| seen.id.as_uuid()).collect();
         let ages: Vec<_> = batch.iter().map(|seen| seconds(seen.age)).collect();
         let addresses: Vec<_> = batch.iter().map(|seen| seen.ip_address).collect();
+        let places: Vec<_> = batch.iter().map(|seen| Place::of(seen.location.as_ref())).collect();
+        let texts: Vec<_> = places.iter().map(|place| place.text.as_deref()).collect();
+        let countries: Vec<_> = places.iter().map(|place| place.country_code.as_deref()).collect();
+        let latitudes: Vec<_> = places.iter().map(|place| place.latitude).collect();
+        let longitudes: Vec<_> = places.iter().map(|place| place.longitude).collect();
+        let accuracies: Vec<_> = places.iter().map(|place| place.accuracy_km).collect();
         let write = self.lender.begin_lazily_durable(RECORDING).await?;
         let left_over = write
             .query(
                 &self.sql.record_activity,
-                &[(&ids, Type::UUID_ARRAY), (&ages, Type::FLOAT8_ARRAY), (&addresses, Type::INET_ARRAY)],
+                &[
+                    (&ids, Type::UUID_ARRAY),
+                    (&ages, Type::FLOAT8_ARRAY),
+                    (&addresses, Type::INET_ARRAY),
+                    (&texts, Type::TEXT_ARRAY),
+                    (&countries, Type::TEXT_ARRAY),
+                    (&latitudes, Type::FLOAT8_ARRAY),
+                    (&longitudes, Type::FLOAT8_ARRAY),
+                    (&accuracies, Type::INT4_ARRAY),
+                ],
             )
             .await?;
         write.commit().await?;
@@ -300,7 +281,19 @@ impl SessionStore for PostgresStore {
     }
 
     fn create(&self, new: NewSession) -> StoreFuture<'_, Session> {
-        Box::pin(self.insert(new))
+        Box::pin(admit::create(&self.lender, &self.sql, new))
+    }
+
+    fn admit(&self, arrival: Arrival, admit: Admit) -> StoreFuture<'_, Admitted> {
+        Box::pin(admit::admit(&self.lender, &self.sql, arrival, admit))
+    }
+
+    fn rename<'a>(&'a self, id: SessionId, user: &'a UserId, name: &'a str) -> StoreFuture<'a, Option<Session>> {
+        Box::pin(admit::rename(&self.lender, &self.sql, id, user, name))
+    }
+
+    fn import(&self, rows: Vec<Imported>) -> StoreFuture<'_, usize> {
+        Box::pin(async move { admit::import(&self.lender, &self.sql, &rows).await })
     }
 
     fn load<'a>(&'a self, ids: &'a [SessionId]) -> StoreFuture<'a, Loaded> {
@@ -379,5 +372,4 @@ pub(crate) const DEFAULT_SCHEMA: &str = "device_sessions";
 const LOADING: &str = "loading sessions";
 const LISTING: &str = "listing sessions";
 const ENDING: &str = "ending sessions";
-const SIGNING_IN: &str = "adding a session";
 const RECORDING: &str = "recording activity";

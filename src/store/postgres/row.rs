@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::super::Loaded;
 use crate::{
     error::{Error, ErrorKind},
-    session::{Device, DeviceType, Ended, FormFactor, Generations, Session, SessionId, UserId},
+    place::Position,
+    session::{Device, DeviceKey, DeviceType, Ended, FormFactor, Generations, Session, SessionId, UserId},
     token::refresh::{DbTime, Rotation, State},
 };
 
@@ -36,9 +37,9 @@ pub(super) fn session(row: &Row) -> Result<Session, Error> {
         ip_address: get::<Option<IpAddr>>(row, "ip_address")?,
         location: text("location")?,
         country_code: text("country_code")?,
-        position: None,
-        device_id: None,
-        pending: false,
+        position: position(row)?,
+        device_key: get::<Option<&[u8]>>(row, "device_key")?.and_then(|key| key.try_into().ok()).map(DeviceKey),
+        pending: get(row, "pending")?,
         created_at: get(row, "created_at")?,
         last_activity_at: get(row, "last_activity_at")?,
         expires_at,
@@ -56,6 +57,12 @@ pub(super) fn session(row: &Row) -> Result<Session, Error> {
         metadata: get(row, "metadata")?,
         ended: ended(row)?,
     })
+}
+
+fn position(row: &Row) -> Result<Option<Position>, Error> {
+    let (latitude, longitude) = (get::<Option<f64>>(row, "latitude")?, get::<Option<f64>>(row, "longitude")?);
+    let accuracy_km = get::<Option<i32>>(row, "accuracy_km")?.and_then(|km| km.try_into().ok());
+    Ok(latitude.zip(longitude).and_then(|(latitude, longitude)| Position::new(latitude, longitude, accuracy_km)))
 }
 
 /// What `sql::TOKENS` reads besides.

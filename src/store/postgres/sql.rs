@@ -8,7 +8,7 @@ const COLUMNS: &str = "id, user_id, \
     greatest(least(expires_at, '9999-01-01Z'), '0001-01-01Z') AS expires_at, \
     CASE WHEN ended_at IS NOT NULL THEN greatest(least(ended_at, '9999-01-01Z'), '0001-01-01Z') END AS ended_at, \
     end_reason, ended_by, device_name, device_type, form_factor, os, os_version, browser, browser_version, model, \
-    ip_address, location, country_code, metadata, issuer, generation, seen, at_floor, at_root, \
+    ip_address, location, country_code, latitude, longitude, accuracy_km, device_key, pending, metadata, issuer, generation, seen, at_floor, at_root, \
     greatest(least(coalesce(authenticated_at, created_at), '9999-01-01Z'), '0001-01-01Z') AS authenticated_at, claims, \
     clock_timestamp() AS read_at";
 
@@ -50,6 +50,17 @@ pub(super) struct Sql {
     pub(super) locked: String,
     pub(super) write_seen: String,
     pub(super) write_tokens: String,
+    pub(super) lock_arriving: String,
+    pub(super) known: String,
+    pub(super) end_for: String,
+    pub(super) complete: String,
+    pub(super) replaces: String,
+    pub(super) note_device: String,
+    pub(super) note_country: String,
+    pub(super) rename: String,
+    pub(super) forget_devices: String,
+    pub(super) forget_countries: String,
+    pub(super) import: String,
 }
 
 impl Sql {
@@ -65,9 +76,10 @@ impl Sql {
             ),
             insert: format!(
                 "INSERT INTO {table} (id, user_id, expires_at, device_name, device_type, form_factor, os, os_version, \
-                 browser, browser_version, model, user_agent, ip_address, metadata, issuer, claims) \
+                 browser, browser_version, model, user_agent, ip_address, metadata, issuer, claims, location, country_code, \
+                 latitude, longitude, accuracy_km, device_key, pending, replaces) \
                  VALUES ($1, $2, statement_timestamp() + $3 * interval '1 second', $4, $5, $6, $7, $8, $9, $10, $11, \
-                 $12, $13, $14, $15, $16) RETURNING {COLUMNS}"
+                 $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) RETURNING {COLUMNS}"
             ),
             end_one: format!(
                 "UPDATE {table} SET ended_at = clock_timestamp(), end_reason = $3, ended_by = $4 \
@@ -93,15 +105,26 @@ impl Sql {
             // last flush is in the batch twice, and an UPDATE of two sources takes any: the newest counts.
             record_activity: format!(
                 "WITH seen AS ( \
-                    SELECT DISTINCT ON (id) id, statement_timestamp() - age * interval '1 second' AS at, ip \
-                    FROM unnest($1::uuid[], $2::float8[], $3::inet[]) AS seen (id, age, ip) ORDER BY id, age \
+                    SELECT DISTINCT ON (id) id, statement_timestamp() - age * interval '1 second' AS at, ip, location, \
+                        country, latitude, longitude, accuracy \
+                    FROM unnest($1::uuid[], $2::float8[], $3::inet[], $4::text[], $5::text[], $6::float8[], $7::float8[], \
+                        $8::int4[]) AS seen (id, age, ip, location, country, latitude, longitude, accuracy) \
+                    ORDER BY id, age \
                  ), live AS ( \
                     SELECT s.id FROM {table} s JOIN seen USING (id) WHERE s.ended_at IS NULL \
                  ), held AS ( \
                     SELECT s.id FROM {table} s JOIN seen USING (id) WHERE s.ended_at IS NULL \
                     FOR NO KEY UPDATE OF s SKIP LOCKED \
                  ), moved AS ( \
-                    UPDATE {table} s SET last_activity_at = seen.at, ip_address = coalesce(seen.ip, s.ip_address) \
+                    UPDATE {table} s SET last_activity_at = seen.at, ip_address = coalesce(seen.ip, s.ip_address), \
+                        (location, country_code, latitude, longitude, accuracy_km) = (SELECT \
+                            CASE WHEN new THEN seen.location ELSE s.location END, \
+                            CASE WHEN new THEN seen.country ELSE s.country_code END, \
+                            CASE WHEN new THEN seen.latitude ELSE s.latitude END, \
+                            CASE WHEN new THEN seen.longitude ELSE s.longitude END, \
+                            CASE WHEN new THEN seen.accuracy ELSE s.accuracy_km END \
+                            FROM (VALUES (seen.ip IS DISTINCT FROM s.ip_address AND seen.ip IS NOT NULL \
+                                OR s.location IS NULL AND seen.ip IS NOT NULL)) AS place (new)) \
                     FROM held JOIN seen USING (id) WHERE s.id = held.id AND s.last_activity_at < seen.at \
                  ) SELECT id FROM live EXCEPT SELECT id FROM held"
             ),
@@ -163,7 +186,7 @@ impl Sql {
                         OR (issuer IS NOT NULL AND expires_at >= statement_timestamp())) \
                     ORDER BY ended_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED \
                  ) UPDATE {table} s SET ip_address = NULL, user_agent = NULL, location = NULL, country_code = NULL, \
-                    scrubbed = true \
+                    latitude = NULL, longitude = NULL, accuracy_km = NULL, scrubbed = true \
                  FROM due WHERE s.id = due.id RETURNING s.id"
             ),
             // The lock first and the row after it: a row read while waiting would be of before.
@@ -185,7 +208,102 @@ impl Sql {
                     AND ended_at < statement_timestamp() - $1 * interval '1 second' \
                     AND (issuer IS NULL OR expires_at < statement_timestamp()) \
                     ORDER BY scrubbed, ended_at LIMIT $2 FOR UPDATE SKIP LOCKED \
-                 ) DELETE FROM {table} s USING due WHERE s.id = due.id RETURNING s.id"
+                 ), gone AS ( \
+                    DELETE FROM {table} s USING due WHERE s.id = due.id \
+                    RETURNING s.id, s.user_id, s.device_key, s.last_activity_at, s.pending \
+                 ), seen AS ( \
+                    SELECT user_id, device_key AS key, max(last_activity_at) AS at FROM gone \
+                    WHERE device_key IS NOT NULL AND NOT pending GROUP BY user_id, device_key \
+                 ), held AS ( \
+                    SELECT d.user_id, d.key, seen.at FROM {schema}.devices d JOIN seen USING (user_id, key) \
+                    WHERE d.last_seen_at < seen.at FOR NO KEY UPDATE OF d SKIP LOCKED \
+                 ), noted AS ( \
+                    UPDATE {schema}.devices d SET last_seen_at = held.at FROM held \
+                    WHERE (d.user_id, d.key) = (held.user_id, held.key) \
+                 ) SELECT id FROM gone"
+            ),
+            lock_arriving: format!(
+                "WITH wanted AS ( \
+                    SELECT id FROM {table} WHERE user_id = $1 AND ended_at IS NULL AND expires_at > clock_timestamp() \
+                    ORDER BY (device_key IS NOT DISTINCT FROM $2 OR id IS NOT DISTINCT FROM $3) DESC, id DESC LIMIT $4 \
+                 ) SELECT s.id FROM {table} s JOIN wanted USING (id) WHERE s.ended_at IS NULL \
+                 ORDER BY s.id FOR NO KEY UPDATE OF s"
+            ),
+            known: format!(
+                "SELECT (SELECT name FROM {schema}.devices WHERE user_id = $1 AND key = $2) AS name, \
+                    EXISTS (SELECT FROM {schema}.devices WHERE user_id = $1 AND key = $2) AS known, \
+                    EXISTS (SELECT FROM {schema}.devices WHERE user_id = $1) AS any, \
+                    ARRAY (SELECT country_code FROM {schema}.countries WHERE user_id = $1 \
+                        AND last_seen_at > statement_timestamp() - $3 * interval '1 second') AS countries, \
+                    (SELECT max(greatest(least(at, '9999-01-01Z'), '0001-01-01Z')) FROM ( \
+                        SELECT max(last_seen_at) AS at FROM {schema}.devices WHERE user_id = $1 \
+                        UNION ALL SELECT max(last_activity_at) FROM {table} \
+                            WHERE user_id = $1 AND ended_at IS NULL AND NOT pending \
+                        UNION ALL SELECT max(last_activity_at) FROM {table} \
+                            WHERE user_id = $1 AND ended_at IS NOT NULL AND NOT pending \
+                    ) AS times) AS last_seen_at, \
+                    clock_timestamp() AS read_at"
+            ),
+            end_for: format!(
+                "UPDATE {table} s SET ended_at = coalesce(doomed.at, clock_timestamp()), end_reason = doomed.reason, \
+                    ended_by = CASE WHEN doomed.at IS NULL THEN $4 END \
+                 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS doomed (id, reason, at) \
+                 WHERE s.id = doomed.id AND s.ended_at IS NULL RETURNING {END}"
+            ),
+            complete: format!(
+                "UPDATE {table} SET pending = false, expires_at = statement_timestamp() + $2 * interval '1 second', \
+                    last_activity_at = greatest(last_activity_at, statement_timestamp()), \
+                    device_name = coalesce($3, device_name), replaces = NULL \
+                 WHERE id = $1 AND pending AND ended_at IS NULL"
+            ),
+            replaces: format!("SELECT replaces FROM {table} WHERE id = $1"),
+            note_device: format!(
+                "WITH old AS ( \
+                    SELECT user_id, key FROM {schema}.devices WHERE user_id = $1 AND key <> $2 \
+                    ORDER BY last_seen_at DESC OFFSET $3 FOR UPDATE SKIP LOCKED \
+                 ), gone AS ( \
+                    DELETE FROM {schema}.devices d USING old WHERE (d.user_id, d.key) = (old.user_id, old.key) \
+                 ) INSERT INTO {schema}.devices AS d (user_id, key) VALUES ($1, $2) \
+                 ON CONFLICT (user_id, key) DO UPDATE SET last_seen_at = greatest(d.last_seen_at, statement_timestamp())"
+            ),
+            note_country: format!(
+                "INSERT INTO {schema}.countries AS c (user_id, country_code) VALUES ($1, $2) \
+                 ON CONFLICT (user_id, country_code) DO UPDATE SET last_seen_at = statement_timestamp()"
+            ),
+            rename: format!(
+                "WITH renamed AS ( \
+                    UPDATE {table} SET device_name = $3 \
+                    WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND NOT pending \
+                    AND expires_at > clock_timestamp() RETURNING * \
+                 ), device AS ( \
+                    UPDATE {schema}.devices d SET name = $3 FROM renamed \
+                    WHERE d.user_id = renamed.user_id AND d.key = renamed.device_key \
+                 ) SELECT {COLUMNS} FROM renamed"
+            ),
+            forget_devices: format!(
+                "WITH old AS ( \
+                    SELECT user_id, key FROM {schema}.devices d \
+                    WHERE last_seen_at < statement_timestamp() - $1 * interval '1 second' \
+                    AND NOT EXISTS (SELECT FROM {table} s WHERE s.user_id = d.user_id AND s.device_key = d.key \
+                        AND s.ended_at IS NULL) \
+                    ORDER BY last_seen_at LIMIT $2 FOR UPDATE SKIP LOCKED \
+                 ) DELETE FROM {schema}.devices d USING old WHERE (d.user_id, d.key) = (old.user_id, old.key) \
+                 RETURNING d.user_id"
+            ),
+            forget_countries: format!(
+                "WITH old AS ( \
+                    SELECT user_id, country_code FROM {schema}.countries \
+                    WHERE last_seen_at < statement_timestamp() - $1 * interval '1 second' \
+                    ORDER BY last_seen_at LIMIT $2 FOR UPDATE SKIP LOCKED \
+                 ) DELETE FROM {schema}.countries c USING old \
+                 WHERE (c.user_id, c.country_code) = (old.user_id, old.country_code) RETURNING c.user_id"
+            ),
+            import: format!(
+                "INSERT INTO {table} (id, user_id, created_at, last_activity_at, expires_at, authenticated_at, device_name, \
+                    device_type, form_factor, os, os_version, browser, browser_version, model, user_agent, ip_address, \
+                    metadata, claims) \
+                 VALUES ($1, $2, $3, $4, $5, $3, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
+                 ON CONFLICT (id) DO NOTHING RETURNING id"
             ),
         }
     }

@@ -77,7 +77,7 @@ pub(super) async fn confirm(lender: &Lender, sql: &Sql, used: &[InUse]) -> Resul
 }
 
 /// In the order of ids, like all who wait for the locks of several rows.
-async fn lock(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Result<Locked, Error>>, Error> {
+pub(super) async fn lock(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Result<Locked, Error>>, Error> {
     write.query(&sql.lock, &[(&uuids(ids), Type::UUID_ARRAY)]).await?;
     read(write, sql, ids).await
 }
@@ -109,7 +109,13 @@ async fn end(write: &Write, sql: &Sql, id: SessionId, reason: &EndReason) -> Res
         .ok_or_else(|| Error::unavailable("ending a session", "its lock was lost"))
 }
 
-async fn store(write: &Write, sql: &Sql, id: SessionId, state: &State, authenticated: bool) -> Result<(), Error> {
+pub(super) async fn store(
+    write: &Write,
+    sql: &Sql,
+    id: SessionId,
+    state: &State,
+    authenticated: bool,
+) -> Result<(), Error> {
     let made = state.rotation;
     let root = made.map(|made| made.root.cast_signed());
     let consumed_at = made.map(|made| row::from_db_time(made.consumed_at));

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    store::{Expire, Expired, Idle, Purged, Retention},
+    store::{COUNTRIES_FOR, DEVICE_FOR, Expire, Expired, Idle, Purged, Retention},
 };
 
 /// Rows that a batch ends, scrubs or deletes: locked for milliseconds, since others wait for them.
@@ -108,7 +108,13 @@ pub(super) async fn purge(lender: &Lender, sql: &Sql, retention: Retention) -> R
         return Ok(Purged { scrubbed, ..Purged::default() });
     }
     let deleted = write.query(&sql.delete, &[(&history, Type::FLOAT8), (&BATCH, Type::INT8)]).await?.len();
+    let (device_for, countries_for) = (seconds(DEVICE_FOR), seconds(COUNTRIES_FOR));
+    let devices = write.query(&sql.forget_devices, &[(&device_for, Type::FLOAT8), (&BATCH, Type::INT8)]).await?.len();
+    let countries =
+        write.query(&sql.forget_countries, &[(&countries_for, Type::FLOAT8), (&BATCH, Type::INT8)]).await?.len();
     write.commit().await?;
-    let more = [scrubbed, deleted].into_iter().any(|rows| i64::try_from(rows).is_ok_and(|rows| rows == BATCH));
+    let more = [scrubbed, deleted, devices, countries]
+        .into_iter()
+        .any(|rows| i64::try_from(rows).is_ok_and(|rows| rows == BATCH));
     Ok(Purged { scrubbed, deleted, more })
 }

@@ -31,11 +31,11 @@ pub(super) struct RefreshToken {
 }
 
 pub(super) async fn refresh(mut handle: Handle, request: Request) -> Result<Response, Error> {
-    let ip_address = peer(request.extensions());
+    let whence = handle.sessions.whence(peer(request.extensions()), request.headers());
     let Ok(Json(RefreshToken { refresh_token })) = handle.sent(request).await else {
         return Ok(invalid_request("the body is JSON: {\"refresh_token\": \"..\"}"));
     };
-    let refreshing = handle.sessions.refresh(&refresh_token, ip_address);
+    let refreshing = handle.sessions.refresh_from(&refresh_token, whence);
     by(handle.deadline, "refreshing a session", refreshing).await.map(IntoResponse::into_response)
 }
 
@@ -79,6 +79,9 @@ fn named_by_credential(parts: &Parts) -> Result<(SessionId, UserId), SessionReje
     let judgement = Judgement::from_parts(parts)?;
     if let Verdict::Refused(Refused { why: Refusal::TokenExpired, named: Some((session, user)) }) = &judgement.verdict {
         return Ok((*session, user.clone()));
+    }
+    if let Verdict::Pending(pending) = &judgement.verdict {
+        return Ok((pending.id(), pending.user_id().clone()));
     }
     match judgement.required() {
         Ok(current) => Ok((current.id(), current.user_id().clone())),

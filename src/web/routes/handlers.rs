@@ -1,8 +1,11 @@
 //! Each: parse, ask `Sessions`, answer.
 
-use axum::extract::{
-    Path, Query,
-    rejection::{PathRejection, QueryRejection},
+use axum::{
+    Json,
+    extract::{
+        FromRequest, Path, Query, Request,
+        rejection::{PathRejection, QueryRejection},
+    },
 };
 use axum_core::{
     extract::FromRequestParts,
@@ -19,7 +22,7 @@ use super::super::{
     respond::json,
 };
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     session::{EndReason, Ended, Session, SessionId},
     sessions::{CurrentSession, Sessions, SignedOut, by},
     store::{EndOutcome, EndTarget},
@@ -110,14 +113,18 @@ pub(super) async fn current(current: CurrentSession) -> Response {
     json(&current.session())
 }
 
+/// The last one: the prefix that the application mounts this under may have parameters of its own.
+fn named(path: Result<Path<Vec<(String, String)>>, PathRejection>) -> Option<SessionId> {
+    let (_, id) = path.ok().and_then(|Path(mut parameters)| parameters.pop())?;
+    id.parse().ok()
+}
+
 pub(super) async fn end_one(
     Ender(current): Ender,
     handle: Handle,
     path: Result<Path<Vec<(String, String)>>, PathRejection>,
 ) -> Result<Response, Error> {
-    // The last one: the prefix that the application mounts this under may have parameters of its own.
-    let id = path.ok().and_then(|Path(mut parameters)| parameters.pop());
-    let Some(id) = id.and_then(|(_, id)| id.parse::<SessionId>().ok()) else { return Ok(not_found()) };
+    let Some(id) = named(path) else { return Ok(not_found()) };
     if id == current.id() {
         let detail = "this is the session that asks: use logout";
         return Ok(Problem::new(StatusCode::CONFLICT, "current_session", detail).into_response());
@@ -127,6 +134,41 @@ pub(super) async fn end_one(
         EndOutcome::Ended(_) | EndOutcome::AlreadyEnded(_) => StatusCode::NO_CONTENT.into_response(),
         EndOutcome::NotFound | EndOutcome::CallerEnded(_) => not_found(),
     })
+}
+
+/// `deviceName` and nothing else: the rest is not the user's to change.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Changes {
+    device_name: String,
+}
+
+pub(super) async fn rename(
+    current: CurrentSession,
+    mut handle: Handle,
+    path: Result<Path<Vec<(String, String)>>, PathRejection>,
+    request: Request,
+) -> Result<Response, Error> {
+    let Some(id) = named(path) else { return Ok(not_found()) };
+    let asked = Instant::now();
+    let sent = Json::<Changes>::from_request(request, &()).await;
+    // The time that the client takes for its body is not ours.
+    handle.deadline += asked.elapsed();
+    let Ok(Json(Changes { device_name })) = sent else {
+        return Ok(unprocessable("the body is JSON: {\"deviceName\": \"..\"}"));
+    };
+    let renaming = handle.sessions.rename(current.user_id(), id, &device_name);
+    match by(handle.deadline, "renaming a session", renaming).await {
+        Ok(Some(mut session)) => {
+            session.is_current = id == current.id();
+            Ok(json(&session))
+        }
+        Ok(None) => Ok(not_found()),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            Ok(unprocessable("deviceName has 1 to 64 characters, none of them a control character"))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) async fn end_others(Ender(current): Ender, handle: Handle) -> Result<Response, Error> {
@@ -182,6 +224,10 @@ fn not_found() -> Response {
 
 pub(super) fn invalid_request(detail: &'static str) -> Response {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail).into_response()
+}
+
+fn unprocessable(detail: &'static str) -> Response {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail).into_response()
 }
 
 /// Also for the answers that axum makes by itself (405).

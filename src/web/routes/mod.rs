@@ -7,6 +7,7 @@
 //! | `GET /sessions?state=ended` | 200, those that have ended, the newest end first, with `endedAt` and `endReason` | 400 another state |
 //! | `GET /sessions/current` | 200, the session that asks | |
 //! | `DELETE /sessions/{id}` | 204, also if it had ended before | 404 unknown or another user's; 409 `current_session` |
+//! | `PATCH /sessions/{id}` `{"deviceName": ".."}` | 200, the session | 404 unknown, ended or another user's; 422 |
 //! | `DELETE /sessions/others` | 200 `{"revoked": n}` | |
 //! | `DELETE /sessions` | 200 `{"revoked": n}`, this one too | |
 //! | `POST /auth/refresh` `{"refresh_token": ".."}` | 200, the token response of RFC 6749 §5.1 | 401 `invalid_token`; 401 `session_ended` |
@@ -34,19 +35,20 @@ use axum_core::extract::FromRequestParts;
 
 pub use self::admin::Administrator;
 
-/// The body of refresh and logout: a token of a hundred characters, and room.
+/// The body of refresh, logout and a new name: some hundred characters, and room.
 const BODY: usize = 4 * 1024;
 /// As long as a token may be, and the name of its field.
 #[cfg(feature = "jwks")]
 const LOGOUT_TOKEN: usize = 16 * 1024 + 64;
 
-/// The user's own sessions: list them, sign them out. Nest it: `.nest("/sessions", routes::sessions())`.
+/// The user's own sessions: list them, name them, sign them out. Nest it: `.nest("/sessions", routes::sessions())`.
 pub fn sessions<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/", get(handlers::list).delete(handlers::end_all))
         .route("/current", get(handlers::current))
         .route("/others", delete(handlers::end_others))
-        .route("/{id}", delete(handlers::end_one))
+        .route("/{id}", delete(handlers::end_one).patch(handlers::rename))
+        .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::map_response(handlers::no_store))
 }
 

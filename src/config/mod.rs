@@ -1,5 +1,7 @@
 //! Every setting, its default and why. Contradictions are refused before anything starts.
 
+mod check;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "jwks")]
@@ -7,12 +9,13 @@ use crate::token::Issuer;
 use crate::{
     clock::Clock,
     error::ConfigError,
-    policy::Lifetimes,
+    origin::{ClientIp, Locator},
+    policy::{Lifetimes, OnLimit, SessionLimit},
     sessions::{Issue, Issuing, OnIssue, Sessions},
     store::{Retention, SessionStore},
     token::{
-        AccessTokens,
-        refresh::{self, RefreshTokens, ServerSecrets},
+        AccessTokens, DeviceCookies,
+        refresh::{self, RefreshTokens},
     },
 };
 
@@ -42,6 +45,9 @@ pub struct SessionsBuilder {
     on_issue: Option<OnIssue>,
     trusted_origins: Result<Vec<String>, ConfigError>,
     insecure_cookie_on_loopback: bool,
+    session_limit: Option<(SessionLimit, OnLimit)>,
+    client_ip: ClientIp,
+    locator: Option<Arc<dyn Locator>>,
     clock: Clock,
 }
 
@@ -65,6 +71,8 @@ pub(crate) struct Settings {
     /// What `Origin` says of pages that may ask in a user's name besides the service's own.
     pub(crate) trusted_origins: Vec<String>,
     pub(crate) insecure_cookie_on_loopback: bool,
+    pub(crate) session_limit: Option<(SessionLimit, OnLimit)>,
+    pub(crate) client_ip: ClientIp,
 }
 
 /// What `build()` needs besides the settings.
@@ -76,7 +84,9 @@ pub(crate) struct Parts {
     pub(crate) refresh_tokens: Option<RefreshTokens>,
     /// No server secret was given, so the HS256 secret is their root too.
     pub(crate) refresh_hangs_on_keys: bool,
+    pub(crate) device_cookies: Option<DeviceCookies>,
     pub(crate) on_issue: Option<OnIssue>,
+    pub(crate) locator: Option<Arc<dyn Locator>>,
     pub(crate) clock: Clock,
 }
 
@@ -105,6 +115,9 @@ impl SessionsBuilder {
             on_issue: None,
             trusted_origins: Ok(Vec::new()),
             insecure_cookie_on_loopback: false,
+            session_limit: None,
+            client_ip: ClientIp::default(),
+            locator: None,
             clock: Clock::default(),
         }
     }
@@ -290,6 +303,28 @@ impl SessionsBuilder {
         Self { insecure_cookie_on_loopback: true, ..self }
     }
 
+    /// How many sessions a user may have at once, and what happens to a sign-in that would be one too many. Exact under
+    /// any concurrency, on all nodes. Default: no limit.
+    ///
+    /// A number is for everybody (`10`); [`SessionLimit::of_user`] and [`SessionLimit::of_client_type`] ask by plan or by
+    /// kind of client. The same device that signs in again replaces its own session and needs no room; pending sessions
+    /// do not count.
+    pub fn max_sessions_per_user(self, limit: impl Into<SessionLimit>, on_limit: OnLimit) -> Self {
+        Self { session_limit: Some((limit.into(), on_limit)), ..self }
+    }
+
+    /// Where the address of a client is taken from. Default: [`ClientIp::socket`], the other end of the connection; no
+    /// header is believed, since anybody can send one. Behind a proxy of yours, name it: else all users seem to be there.
+    pub fn client_ip(self, client_ip: ClientIp) -> Self {
+        Self { client_ip, ..self }
+    }
+
+    /// Where on earth an address is, for the list of devices and for what is unusual about a sign-in. Default: not asked.
+    /// `GeoIp` (feature `geoip`) reads a MaxMind file; a function of the address does as well.
+    pub fn locator(self, locator: impl Locator) -> Self {
+        Self { locator: Some(Arc::new(locator)), ..self }
+    }
+
     /// Another clock than the system's. Give the same one to `MemoryStore::with_clock`.
     #[cfg(any(test, feature = "test-util"))]
     pub fn clock(self, clock: Clock) -> Self {
@@ -318,149 +353,6 @@ impl SessionsBuilder {
         })?;
         Sessions::start(settings, parts)
     }
-
-    /// Every field is named, so that a new one cannot be forgotten here.
-    pub(crate) fn checked(self) -> Result<(Settings, Parts), ConfigError> {
-        let Self {
-            store,
-            access_tokens,
-            #[cfg(feature = "jwks")]
-            issuers,
-            idle_timeout,
-            absolute_lifetime,
-            access_token_ttl,
-            activity_interval,
-            max_staleness,
-            load_timeout,
-            max_age,
-            max_cached_sessions,
-            outage_grace,
-            history,
-            scrub_after,
-            refresh_grace,
-            lost_response_window,
-            server_secrets,
-            require_fresh,
-            on_issue,
-            trusted_origins,
-            insecure_cookie_on_loopback,
-            clock,
-        } = self;
-        #[cfg(feature = "jwks")]
-        let access_tokens = access_tokens.or_else(|| (!issuers.is_empty()).then(AccessTokens::none));
-        let trusted_origins = trusted_origins?;
-        let access_tokens = access_tokens.ok_or_else(|| {
-            ConfigError::new("no keys: call `.access_tokens(AccessTokens::hs256(&secret)?)` before `build()`")
-        })?;
-        let refresh_hangs_on_keys = server_secrets.is_empty() && access_tokens.signs();
-        let refresh_tokens = refresh_tokens(server_secrets, &access_tokens)?;
-        let activity_interval = activity_interval.unwrap_or_else(|| Duration::from_secs(10).min(idle_timeout / 20));
-        let scrub_after = scrub_after.unwrap_or_else(|| Duration::from_secs(14 * DAY).min(history));
-        let load_timeout = load_timeout.unwrap_or_else(|| Duration::from_secs(2).min(max_staleness / 2));
-        for (name, span) in [
-            ("idle_timeout", idle_timeout),
-            ("absolute_lifetime", absolute_lifetime),
-            ("access_token_ttl", access_token_ttl),
-            ("activity_interval", activity_interval),
-            ("max_staleness", max_staleness),
-            ("load_timeout", load_timeout),
-            ("max_age", max_age),
-            ("require_fresh", require_fresh.unwrap_or(LONGEST)),
-        ] {
-            if span < Duration::from_millis(1) || span > LONGEST {
-                return Err(ConfigError::new(format!(
-                    "{name} is {span:?}: it must be between 1 ms and 100 years (for \"never\", take 100 years)"
-                )));
-            }
-        }
-        if activity_interval > idle_timeout / 10 {
-            return Err(ConfigError::new(format!(
-                "activity_interval ({activity_interval:?}) is over a tenth of idle_timeout ({idle_timeout:?}): active \
-                 sessions could be taken for idle; make it at most {:?}",
-                idle_timeout / 10
-            )));
-        }
-        if load_timeout >= max_staleness {
-            return Err(ConfigError::new(format!(
-                "load_timeout ({load_timeout:?}) must be less than max_staleness ({max_staleness:?}): what a slower \
-                 read brings could not be believed any more"
-            )));
-        }
-        if outage_grace > LONGEST_GRACE {
-            return Err(ConfigError::new(format!(
-                "outage_grace is {outage_grace:?}: for so long nobody could be signed out during an outage; make it \
-                 at most {LONGEST_GRACE:?}"
-            )));
-        }
-        if history > LONGEST || scrub_after > history {
-            return Err(ConfigError::new(format!(
-                "scrub_after ({scrub_after:?}) must be at most history ({history:?}), and that at most 100 years: a row \
-                 that is gone cannot be scrubbed"
-            )));
-        }
-        // Zero is strict, and what is not set follows.
-        let lost_response_window = lost_response_window.or_else(|| refresh_grace.is_zero().then_some(Duration::ZERO));
-        let refresh = refresh::Settings { grace: refresh_grace, lost_response_window };
-        if let Some(why) = refresh.contradiction() {
-            return Err(ConfigError::new(why));
-        }
-        if max_cached_sessions == 0 {
-            return Err(ConfigError::new(
-                "max_cached_sessions is 0: every request would read the database; give it room",
-            ));
-        }
-        let settings = Settings {
-            lives: Lifetimes { idle: idle_timeout, idle_allowance: 2 * activity_interval },
-            absolute_lifetime,
-            access_token_ttl,
-            activity_interval,
-            max_staleness,
-            load_timeout,
-            max_age,
-            max_cached_sessions,
-            outage_grace,
-            refresh,
-            require_fresh,
-            retention: Retention::new(scrub_after, history),
-            trusted_origins,
-            insecure_cookie_on_loopback,
-            upkeep_interval: (idle_timeout.min(absolute_lifetime) / 20).clamp(UPKEEP_AT_MOST, UPKEEP_AT_LEAST),
-        };
-        Ok((
-            settings,
-            Parts {
-                store,
-                access_tokens,
-                #[cfg(feature = "jwks")]
-                issuers,
-                refresh_tokens,
-                refresh_hangs_on_keys,
-                on_issue,
-                clock,
-            },
-        ))
-    }
-}
-
-/// `None` where nobody is signed in.
-fn refresh_tokens(given: Vec<Vec<u8>>, tokens: &AccessTokens) -> Result<Option<RefreshTokens>, ConfigError> {
-    if !tokens.signs() {
-        return Ok(None);
-    }
-    let mut secrets = given;
-    // Beside one of its own, for refresh tokens from before it was given.
-    for own in tokens.secrets() {
-        if !secrets.contains(&own) {
-            secrets.push(own);
-        }
-    }
-    if secrets.is_empty() {
-        return Err(ConfigError::new(
-            "no server secret: with asymmetric keys, call `.server_secret(..)` with 32 random bytes or more, the same on \
-             every node (refresh tokens are signed with it)",
-        ));
-    }
-    RefreshTokens::new(&ServerSecrets::new(secrets)?).map(Some)
 }
 
 impl fmt::Debug for SessionsBuilder {
@@ -469,10 +361,4 @@ impl fmt::Debug for SessionsBuilder {
     }
 }
 
-/// A session that has run out is refused at once; these bound how soon its row says so.
-const UPKEEP_AT_MOST: Duration = Duration::from_millis(250);
-const UPKEEP_AT_LEAST: Duration = Duration::from_secs(15 * 60);
 const DAY: u64 = 24 * 60 * 60;
-const LONGEST_GRACE: Duration = Duration::from_secs(60 * 60);
-/// Far enough for "never", near enough that no sum of times overflows.
-const LONGEST: Duration = Duration::from_secs(100 * 366 * DAY);

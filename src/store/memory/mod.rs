@@ -1,5 +1,7 @@
 //! Sessions in a map: for tests, examples and a first try. Nothing survives the process.
 
+mod admit;
+
 use std::{
     collections::HashMap,
     future::ready,
@@ -7,15 +9,16 @@ use std::{
     time::Duration,
 };
 
+use self::admit::{Known, exists, row_of};
 use super::{
-    Activity, Changes, Confirmed, Decided, EndOutcome, EndRequest, EndTarget, Expire, Expired, InUse, Loaded, Locked,
-    NOWHERE, NewSession, Purged, Retention, Rotate, Rotated, Rotation, SessionFilter, SessionStore, StoreFuture,
-    Walked, sealed,
+    Activity, Admit, Admitted, Arrival, Changes, Confirmed, Decided, EndOutcome, EndRequest, EndTarget, Expire,
+    Expired, Imported, InUse, Loaded, Locked, NOWHERE, NewSession, Purged, Retention, Rotate, Rotated, Rotation,
+    SessionFilter, SessionStore, StoreFuture, Walked, sealed,
 };
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind},
-    session::{EndReason, Ended, Generations, Session, SessionId, UserId},
+    session::{EndReason, Ended, Session, SessionId, UserId},
     token::refresh::{self, Confirmation, State},
 };
 
@@ -26,6 +29,7 @@ pub struct MemoryStore {
     rows: Mutex<HashMap<SessionId, Session>>,
     /// Of the sessions whose tokens have been refreshed. Locked inside of `rows` only.
     tokens: Mutex<HashMap<SessionId, State>>,
+    known: Mutex<Known>,
 }
 
 impl MemoryStore {
@@ -49,32 +53,10 @@ impl MemoryStore {
 
     fn insert(&self, new: NewSession) -> Result<Session, Error> {
         let now = self.clock.wall();
-        let absolute = now + new.absolute_lifetime;
-        let session = Session {
-            id: new.id,
-            user_id: new.user_id,
-            device: new.device,
-            ip_address: new.ip_address,
-            location: None,
-            country_code: None,
-            position: None,
-            device_id: None,
-            pending: false,
-            created_at: now,
-            last_activity_at: now,
-            expires_at: absolute,
-            absolute_expires_at: absolute,
-            authenticated_at: now,
-            is_current: false,
-            generations: Generations::FIRST,
-            claims: new.claims,
-            issuer: new.issuer,
-            metadata: new.metadata,
-            ended: None,
-        };
+        let session = row_of(new, now, None);
         let mut rows = self.rows();
         if rows.contains_key(&session.id) {
-            return Err(Error::new(ErrorKind::InvalidInput, "a session of this id exists"));
+            return Err(exists());
         }
         rows.insert(session.id, session.clone());
         Ok(session)
@@ -141,6 +123,12 @@ impl MemoryStore {
             match rows.get_mut(&seen.id) {
                 Some(row) if row.ended.is_none() && row.last_activity_at < at => {
                     row.last_activity_at = at;
+                    let elsewhere = seen.ip_address.is_some_and(|ip| Some(ip) != row.ip_address);
+                    if elsewhere || seen.ip_address.is_some() && row.location.is_none() {
+                        let place = seen.location.clone().unwrap_or_default();
+                        (row.location, row.position) = (place.text(), place.position);
+                        row.country_code = place.country_code;
+                    }
                     row.ip_address = seen.ip_address.or(row.ip_address);
                 }
                 _ => {}
@@ -218,10 +206,16 @@ impl MemoryStore {
         let before = rows.len();
         let older = |row: &Session, than| row.ended.as_ref().is_some_and(|ended| ended.at < now - than);
         let gone = |row: &Session| row.issuer.is_none() || row.absolute_expires_at < now;
-        rows.retain(|_, row| !(older(row, retention.history) && gone(row)));
+        let old = |row: &Session| older(row, retention.history) && gone(row);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.forget(rows.values().filter(|row| old(row)), now);
+        rows.retain(|_, row| !old(row));
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| rows.contains_key(id));
         let mut scrubbed = 0;
         for row in rows.values_mut().filter(|row| older(row, retention.scrub_after)) {
+            row.location = None;
+            row.country_code = None;
+            row.position = None;
             if row.ip_address.take().is_some() {
                 scrubbed += 1;
             }
@@ -244,6 +238,18 @@ impl SessionStore for MemoryStore {
 
     fn create(&self, new: NewSession) -> StoreFuture<'_, Session> {
         Box::pin(ready(self.insert(new)))
+    }
+
+    fn admit(&self, arrival: Arrival, admit: Admit) -> StoreFuture<'_, Admitted> {
+        Box::pin(ready(self.let_in(arrival, admit)))
+    }
+
+    fn rename<'a>(&'a self, id: SessionId, user: &'a UserId, name: &'a str) -> StoreFuture<'a, Option<Session>> {
+        Box::pin(ready(Ok(self.give_name(id, user, name))))
+    }
+
+    fn import(&self, rows: Vec<Imported>) -> StoreFuture<'_, usize> {
+        Box::pin(ready(Ok(self.take_over(rows))))
     }
 
     fn load<'a>(&'a self, ids: &'a [SessionId]) -> StoreFuture<'a, Loaded> {

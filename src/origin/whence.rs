@@ -1,0 +1,33 @@
+//! Where one request comes from.
+
+use std::net::IpAddr;
+
+use super::{
+    address::ClientIp,
+    location::{Locator, cleaned, is_public, of_country},
+};
+use crate::{fields::Fields, place::Location};
+
+/// Where a request comes from, by those whose word on it counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Whence {
+    pub(crate) ip_address: Option<IpAddr>,
+    /// The code of the country, where a trusted proxy names it.
+    pub(crate) country: Option<String>,
+}
+
+impl Whence {
+    /// Of a request with these fields, over a connection from `peer`.
+    pub(crate) fn of(client_ip: &ClientIp, peer: Option<IpAddr>, fields: &dyn Fields) -> Self {
+        Self { ip_address: client_ip.resolve(peer, fields), country: client_ip.country(peer, fields) }
+    }
+
+    /// Where on earth that is, if anybody knows.
+    pub(crate) fn located(&self, locator: Option<&dyn Locator>) -> Option<Location> {
+        let by_address = || {
+            let address = self.ip_address.filter(|address| is_public(*address))?;
+            locator?.locate(address).map(cleaned).filter(|place| *place != Location::default())
+        };
+        by_address().or_else(|| self.country.as_deref().map(of_country))
+    }
+}

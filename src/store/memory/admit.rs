@@ -1,0 +1,210 @@
+//! Signing in, in memory: all under the lock of the rows.
+
+use std::{collections::HashMap, sync::PoisonError, time::Duration};
+
+use time::OffsetDateTime;
+
+use super::MemoryStore;
+use crate::{
+    error::{Error, ErrorKind},
+    session::{DeviceKey, Ended, Generations, Session, SessionId, UserId},
+    store::{
+        Admission, Admit, Admitted, Arrival, COUNTRIES_FOR, DEVICE_FOR, DEVICES_OF_A_USER, Found, Imported, NewSession,
+    },
+    token::refresh::State,
+};
+
+/// What outlives sessions. Locked inside of the rows only.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    devices: HashMap<(UserId, DeviceKey), KnownDevice>,
+    countries: HashMap<(UserId, String), OffsetDateTime>,
+    /// Of pending sessions.
+    replaces: HashMap<SessionId, SessionId>,
+}
+
+#[derive(Debug)]
+struct KnownDevice {
+    name: Option<String>,
+    last_seen_at: OffsetDateTime,
+}
+
+impl Known {
+    fn look_up(&self, user: &UserId, key: Option<DeviceKey>, now: OffsetDateTime, found: Found) -> Found {
+        let own = || self.devices.iter().filter(|((owner, _), _)| owner == user).map(|(_, device)| device);
+        let device = key.and_then(|key| self.devices.get(&(user.clone(), key)));
+        let recent =
+            |((owner, _), at): &(&(UserId, String), &OffsetDateTime)| owner == user && **at > now - COUNTRIES_FOR;
+        Found {
+            has_devices: own().next().is_some(),
+            device: device.map(|device| device.name.clone()),
+            countries: self.countries.iter().filter(recent).map(|((_, country), _)| country.clone()).collect(),
+            last_seen_at: found.last_seen_at.max(own().map(|device| device.last_seen_at).max()),
+            now,
+            ..found
+        }
+    }
+
+    fn note(&mut self, session: &Session, now: OffsetDateTime) {
+        let user = &session.user_id;
+        if let Some(key) = session.device_key {
+            let device = self.devices.entry((user.clone(), key));
+            device.or_insert(KnownDevice { name: None, last_seen_at: now }).last_seen_at = now;
+            let mut own: Vec<_> = self.devices.iter().filter(|((owner, _), _)| owner == user).collect();
+            own.sort_by_key(|(_, device)| std::cmp::Reverse(device.last_seen_at));
+            let old: Vec<_> = own.iter().skip(DEVICES_OF_A_USER).map(|(id, _)| (*id).clone()).collect();
+            old.iter().for_each(|id| drop(self.devices.remove(id)));
+        }
+        if let Some(country) = &session.country_code {
+            self.countries.insert((user.clone(), country.clone()), now);
+        }
+    }
+
+    /// What its rows are deleted for says something of the device still.
+    pub(super) fn forget<'a>(&mut self, gone: impl Iterator<Item = &'a Session>, now: OffsetDateTime) {
+        for row in gone.filter(|row| !row.pending) {
+            if let Some(key) = row.device_key
+                && let Some(device) = self.devices.get_mut(&(row.user_id.clone(), key))
+            {
+                device.last_seen_at = device.last_seen_at.max(row.last_activity_at);
+            }
+        }
+        self.devices.retain(|_, device| device.last_seen_at >= now - DEVICE_FOR);
+        self.countries.retain(|_, at| *at >= now - COUNTRIES_FOR);
+    }
+}
+
+impl MemoryStore {
+    pub(super) fn let_in(&self, arrival: Arrival, admit: Admit) -> Result<Admitted, Error> {
+        let now = self.clock.wall();
+        let mut rows = self.rows();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (user, key) = match &arrival {
+            Arrival::New(new) if rows.contains_key(&new.id) => return Err(exists()),
+            Arrival::New(new) => (new.user_id.clone(), new.device_key),
+            Arrival::Complete { id, user, .. } => {
+                let row = rows.get(id).filter(|row| row.user_id == *user);
+                let row = row.ok_or_else(|| Error::new(ErrorKind::InvalidToken, "adding a session"))?;
+                if let Some(ended) = &row.ended {
+                    return Err(Error::session_ended("adding a session", ended.reason.clone()));
+                }
+                (user.clone(), row.device_key)
+            }
+        };
+        let own = |row: &&Session| row.user_id == user;
+        let live = |row: &&Session| row.ended.is_none() && row.absolute_expires_at > now;
+        let mut found = Found::new(rows.values().filter(own).filter(live).cloned().collect());
+        found.last_seen_at = rows.values().filter(own).filter(|row| !row.pending).map(|row| row.last_activity_at).max();
+        if let Arrival::Complete { id, .. } = &arrival {
+            let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            found.tokens = Some(tokens.get(id).copied().unwrap_or_else(State::new));
+        }
+        let found = known.look_up(&user, key, now, found);
+        let admission = (admit.decide)(&found)?;
+        let (ends, pending_for, tokens) = match admission {
+            Admission::Pending { lifetime, ends } => (ends, Some(lifetime), None),
+            Admission::Full { ends, tokens } => (ends, None, tokens),
+        };
+        let by = match &arrival {
+            Arrival::New(new) => new.id,
+            Arrival::Complete { id, .. } => *id,
+        };
+        let mut ended = Vec::new();
+        for end in ends {
+            if let Some(row) = rows.get_mut(&end.id).filter(|row| row.ended.is_none()) {
+                let by = end.at.is_none().then(|| by.to_string());
+                let how = Ended::new(end.at.unwrap_or(now), end.reason, by);
+                row.ended = Some(how.clone());
+                ended.push((end.id, how));
+            }
+        }
+        let name = found.device.flatten();
+        let (mut session, replaces) = match arrival {
+            Arrival::New(new) => {
+                let replaces = new.replaces;
+                if let (Some(replaces), true) = (replaces, pending_for.is_some()) {
+                    known.replaces.insert(new.id, replaces);
+                }
+                (row_of(*new, now, pending_for), replaces)
+            }
+            Arrival::Complete { id, absolute_lifetime, .. } => {
+                let row = rows.get_mut(&id).ok_or_else(exists)?;
+                row.pending = false;
+                row.absolute_expires_at = now + absolute_lifetime;
+                row.expires_at = row.absolute_expires_at;
+                row.last_activity_at = now;
+                row.authenticated_at = now;
+                if let Some(state) = tokens {
+                    row.generations = state.generations();
+                    self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(id, state);
+                }
+                (row.clone(), known.replaces.remove(&id))
+            }
+        };
+        if let Some(name) = name {
+            session.device.name = name;
+        }
+        if pending_for.is_none() {
+            known.note(&session, now);
+        }
+        rows.insert(session.id, session.clone());
+        Ok(Admitted { session, ended, replaces })
+    }
+
+    pub(super) fn give_name(&self, id: SessionId, user: &UserId, name: &str) -> Option<Session> {
+        let now = self.clock.wall();
+        let mut rows = self.rows();
+        let row = rows.get_mut(&id).filter(|row| {
+            row.user_id == *user && row.ended.is_none() && !row.pending && row.absolute_expires_at > now
+        })?;
+        name.clone_into(&mut row.device.name);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = row.device_key.and_then(|key| known.devices.get_mut(&(user.clone(), key))) {
+            device.name = Some(name.to_owned());
+        }
+        Some(row.clone())
+    }
+
+    pub(super) fn take_over(&self, imported: Vec<Imported>) -> usize {
+        let mut rows = self.rows();
+        let before = rows.len();
+        for Imported { new, created_at, last_activity_at } in imported {
+            rows.entry(new.id).or_insert_with(|| {
+                let row = row_of(new, created_at, None);
+                Session { last_activity_at, ..row }
+            });
+        }
+        rows.len() - before
+    }
+}
+
+pub(super) fn row_of(new: NewSession, now: OffsetDateTime, pending_for: Option<Duration>) -> Session {
+    let absolute = now + pending_for.unwrap_or(new.absolute_lifetime);
+    let location = new.location.unwrap_or_default();
+    Session {
+        id: new.id,
+        user_id: new.user_id,
+        device: new.device,
+        ip_address: new.ip_address,
+        location: location.text(),
+        country_code: location.country_code,
+        position: location.position,
+        device_key: new.device_key,
+        pending: pending_for.is_some(),
+        created_at: now,
+        last_activity_at: now,
+        expires_at: absolute,
+        absolute_expires_at: absolute,
+        authenticated_at: now,
+        is_current: false,
+        generations: Generations::FIRST,
+        claims: new.claims,
+        issuer: new.issuer,
+        metadata: new.metadata,
+        ended: None,
+    }
+}
+
+pub(super) fn exists() -> Error {
+    Error::new(ErrorKind::InvalidInput, "a session of this id exists")
+}

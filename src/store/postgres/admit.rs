@@ -1,0 +1,302 @@
+//! Signing in: one transaction under the user's lock, from which no other sign-in and no "end all" of the user can hide.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::{
+    lend::{Lender, Write},
+    row, seconds,
+    sql::Sql,
+    tokens,
+};
+use crate::{
+    error::{Error, ErrorKind},
+    session::{DeviceKey, Ended, Session, SessionId, UserId},
+    store::{
+        Admission, Admit, Admitted, Arrival, COUNTRIES_FOR, DEVICES_OF_A_USER, End, Found, Imported, NewSession, SOME,
+    },
+    token::refresh::State,
+};
+
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: Admit) -> Result<Admitted, Error> {
+    let write = lender.begin(SIGNING_IN).await?;
+    let (user, arriving, mut key) = match &arrival {
+        Arrival::New(new) => (new.user_id.clone(), None, new.device_key),
+        Arrival::Complete { id, user, .. } => (user.clone(), Some(*id), None),
+    };
+    lock_user(&write, sql, &user).await?;
+    let mut tokens = None;
+    if let Some(id) = arriving {
+        let locked = tokens::lock(&write, sql, &[id]).await?.pop().transpose()?;
+        let pending = locked.filter(|locked| locked.session.user_id == user).ok_or_else(gone)?;
+        if let Some(ended) = &pending.session.ended {
+            return Err(Error::session_ended(SIGNING_IN, ended.reason.clone()));
+        }
+        key = pending.session.device_key;
+        tokens = Some(pending.tokens);
+    }
+    let live = live(&write, sql, &user, key, arriving, admit.needs_all).await?;
+    let found = known(&write, sql, &user, key, Found { tokens, ..Found::new(live) }).await?;
+    // What it refuses is rolled back.
+    let admission = (admit.decide)(&found)?;
+    let by = match &arrival {
+        Arrival::New(new) => new.id,
+        Arrival::Complete { id, .. } => *id,
+    };
+    let (ends, pending_for, new_tokens) = match admission {
+        Admission::Pending { lifetime, ends } => (ends, Some(lifetime), None),
+        Admission::Full { ends, tokens } => (ends, None, tokens),
+    };
+    let ended = end(&write, sql, &ends, by).await?;
+    let name = found.device.flatten();
+    let (session, replaces) = match arrival {
+        Arrival::New(mut new) => {
+            if let Some(name) = name {
+                new.device.name = name;
+            }
+            let session = insert(&write, sql, &new, pending_for).await?;
+            (session, new.replaces)
+        }
+        Arrival::Complete { id, absolute_lifetime, .. } => {
+            complete(&write, sql, id, absolute_lifetime, name.as_deref(), new_tokens).await?
+        }
+    };
+    if pending_for.is_none() {
+        note(&write, sql, &session).await?;
+    }
+    write.commit().await?;
+    Ok(Admitted { session, ended, replaces })
+}
+
+/// For sessions that somebody else signs in: nothing is looked at.
+pub(super) async fn create(lender: &Lender, sql: &Sql, new: NewSession) -> Result<Session, Error> {
+    let write = lender.begin(SIGNING_IN).await?;
+    // Whoever ends all sessions of this user waits for this one, and then ends it too.
+    lock_user(&write, sql, &new.user_id).await?;
+    let session = insert(&write, sql, &new, None).await?;
+    write.commit().await?;
+    Ok(session)
+}
+
+async fn lock_user(write: &Write, sql: &Sql, user: &UserId) -> Result<(), Error> {
+    write.query(&sql.lock_user, &[(&user.as_str(), Type::TEXT)]).await.map(drop)
+}
+
+/// The user's live rows, locked in the order of their ids and then read: a row read while waiting would be of before.
+async fn live(
+    write: &Write,
+    sql: &Sql,
+    user: &UserId,
+    key: Option<DeviceKey>,
+    arriving: Option<SessionId>,
+    all: bool,
+) -> Result<Vec<Session>, Error> {
+    let (user, key) = (user.as_str(), bytes(key.as_ref()));
+    let arriving = arriving.map(|id| id.as_uuid());
+    let at_most = (!all).then(|| i64::try_from(SOME).unwrap_or(i64::MAX));
+    let parameters: [Parameter<'_>; 4] =
+        [(&user, Type::TEXT), (&key, Type::BYTEA), (&arriving, Type::UUID), (&at_most, Type::INT8)];
+    let locked = row::ids(&write.query(&sql.lock_arriving, &parameters).await?)?;
+    if locked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<_> = locked.iter().map(SessionId::as_uuid).collect();
+    let rows = write.query(&sql.load_many, &[(&ids, Type::UUID_ARRAY)]).await?;
+    // One that cannot be read is no session that anybody gets in with.
+    let loaded = row::loaded(&rows)?;
+    Ok(loaded.sessions.into_iter().filter(|session| session.ended.is_none()).collect())
+}
+
+async fn known(write: &Write, sql: &Sql, user: &UserId, key: Option<DeviceKey>, found: Found) -> Result<Found, Error> {
+    let (user, key, within) = (user.as_str(), bytes(key.as_ref()), seconds(COUNTRIES_FOR));
+    let parameters: [Parameter<'_>; 3] = [(&user, Type::TEXT), (&key, Type::BYTEA), (&within, Type::FLOAT8)];
+    let rows = write.query(&sql.known, &parameters).await?;
+    let row = rows.first().ok_or_else(|| Error::new(ErrorKind::Schema, "a SELECT of one row returned none"))?;
+    let name = row::get::<Option<String>>(row, "name")?;
+    Ok(Found {
+        device: row::get::<bool>(row, "known")?.then_some(name),
+        has_devices: row::get(row, "any")?,
+        countries: row::get(row, "countries")?,
+        last_seen_at: row::get(row, "last_seen_at")?,
+        now: row::get(row, "read_at")?,
+        ..found
+    })
+}
+
+async fn end(write: &Write, sql: &Sql, ends: &[End], by: SessionId) -> Result<Vec<(SessionId, Ended)>, Error> {
+    if ends.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<_> = ends.iter().map(|end| end.id.as_uuid()).collect();
+    let reasons: Vec<_> = ends.iter().map(|end| end.reason.as_str()).collect();
+    let times: Vec<_> = ends.iter().map(|end| end.at).collect();
+    let by = by.to_string();
+    let parameters: [Parameter<'_>; 4] =
+        [(&ids, Type::UUID_ARRAY), (&reasons, Type::TEXT_ARRAY), (&times, Type::TIMESTAMPTZ_ARRAY), (&by, Type::TEXT)];
+    row::ended_ids(&write.query(&sql.end_for, &parameters).await?)
+}
+
+async fn insert(write: &Write, sql: &Sql, new: &NewSession, pending: Option<Duration>) -> Result<Session, Error> {
+    let id = new.id.as_uuid();
+    let lifetime = seconds(pending.unwrap_or(new.absolute_lifetime));
+    let device = &new.device;
+    let (kind, form) = (device.kind.as_str(), device.form_factor.map(|form| form.as_str()));
+    let user = new.user_id.as_str();
+    let place = Place::of(new.location.as_ref());
+    let key = bytes(new.device_key.as_ref());
+    let pending = pending.is_some();
+    let replaces = new.replaces.filter(|_| pending).map(|id| id.as_uuid());
+    let parameters: [Parameter<'_>; 24] = [
+        (&id, Type::UUID),
+        (&user, Type::TEXT),
+        (&lifetime, Type::FLOAT8),
+        (&device.name, Type::TEXT),
+        (&kind, Type::TEXT),
+        (&form, Type::TEXT),
+        (&device.os, Type::TEXT),
+        (&device.os_version, Type::TEXT),
+        (&device.browser, Type::TEXT),
+        (&device.browser_version, Type::TEXT),
+        (&device.model, Type::TEXT),
+        (&new.user_agent, Type::TEXT),
+        (&new.ip_address, Type::INET),
+        (&new.metadata, Type::JSONB),
+        (&new.issuer, Type::TEXT),
+        (&new.claims, Type::JSONB),
+        (&place.text, Type::TEXT),
+        (&place.country_code, Type::TEXT),
+        (&place.latitude, Type::FLOAT8),
+        (&place.longitude, Type::FLOAT8),
+        (&place.accuracy_km, Type::INT4),
+        (&key, Type::BYTEA),
+        (&pending, Type::BOOL),
+        (&replaces, Type::UUID),
+    ];
+    let rows = write.query(&sql.insert, &parameters).await?;
+    let session = rows.first().map(row::session).transpose()?;
+    session.ok_or_else(|| Error::new(ErrorKind::Schema, "an inserted session was not returned"))
+}
+
+async fn complete(
+    write: &Write,
+    sql: &Sql,
+    id: SessionId,
+    lifetime: Duration,
+    name: Option<&str>,
+    state: Option<State>,
+) -> Result<(Session, Option<SessionId>), Error> {
+    let uuid = id.as_uuid();
+    let replaces = write.query(&sql.replaces, &[(&uuid, Type::UUID)]).await?;
+    let replaces = replaces.first().map(|row| row::get::<Option<uuid::Uuid>>(row, "replaces")).transpose()?.flatten();
+    let parameters: [Parameter<'_>; 3] = [(&uuid, Type::UUID), (&seconds(lifetime), Type::FLOAT8), (&name, Type::TEXT)];
+    write.query(&sql.complete, &parameters).await?;
+    if let Some(state) = state {
+        tokens::store(write, sql, id, &state, true).await?;
+    }
+    let rows = write.query(&sql.load_one, &[(&uuid, Type::UUID)]).await?;
+    let session = rows.first().map(row::session).transpose()?.ok_or_else(gone)?;
+    Ok((session, replaces.map(SessionId::from)))
+}
+
+/// The device and the country are known from now on.
+async fn note(write: &Write, sql: &Sql, session: &Session) -> Result<(), Error> {
+    let user = session.user_id.as_str();
+    if let Some(key) = bytes(session.device_key.as_ref()) {
+        let others = i64::try_from(DEVICES_OF_A_USER - 1).unwrap_or(i64::MAX);
+        let parameters: [Parameter<'_>; 3] = [(&user, Type::TEXT), (&key, Type::BYTEA), (&others, Type::INT8)];
+        write.query(&sql.note_device, &parameters).await?;
+    }
+    if let Some(country) = &session.country_code {
+        write.query(&sql.note_country, &[(&user, Type::TEXT), (country, Type::TEXT)]).await?;
+    }
+    Ok(())
+}
+
+/// A new name for a session and for the device below it; `None` where there is no such live session of this user.
+pub(super) async fn rename(
+    lender: &Lender,
+    sql: &Sql,
+    id: SessionId,
+    user: &UserId,
+    name: &str,
+) -> Result<Option<Session>, Error> {
+    let write = lender.begin("renaming a session").await?;
+    let parameters: [Parameter<'_>; 3] =
+        [(&id.as_uuid(), Type::UUID), (&user.as_str(), Type::TEXT), (&name, Type::TEXT)];
+    let rows = write.query(&sql.rename, &parameters).await?;
+    let session = rows.first().map(row::session).transpose()?;
+    write.commit().await?;
+    Ok(session)
+}
+
+/// Rows of another system; those whose ids are there already stay as they are. Says how many were added.
+pub(super) async fn import(lender: &Lender, sql: &Sql, rows: &[Imported]) -> Result<usize, Error> {
+    let write = lender.begin("importing sessions").await?;
+    let mut added = 0;
+    for Imported { new, created_at, last_activity_at } in rows {
+        let expires_at = created_at.checked_add(new.absolute_lifetime.try_into().unwrap_or(time::Duration::MAX));
+        let expires_at = expires_at.unwrap_or(OffsetDateTime::UNIX_EPOCH + time::Duration::days(9_999));
+        let device = &new.device;
+        let (kind, form) = (device.kind.as_str(), device.form_factor.map(|form| form.as_str()));
+        let parameters: [Parameter<'_>; 17] = [
+            (&new.id.as_uuid(), Type::UUID),
+            (&new.user_id.as_str(), Type::TEXT),
+            (created_at, Type::TIMESTAMPTZ),
+            (last_activity_at, Type::TIMESTAMPTZ),
+            (&expires_at, Type::TIMESTAMPTZ),
+            (&device.name, Type::TEXT),
+            (&kind, Type::TEXT),
+            (&form, Type::TEXT),
+            (&device.os, Type::TEXT),
+            (&device.os_version, Type::TEXT),
+            (&device.browser, Type::TEXT),
+            (&device.browser_version, Type::TEXT),
+            (&device.model, Type::TEXT),
+            (&new.user_agent, Type::TEXT),
+            (&new.ip_address, Type::INET),
+            (&new.metadata, Type::JSONB),
+            (&new.claims, Type::JSONB),
+        ];
+        added += write.query(&sql.import, &parameters).await?.len();
+    }
+    write.commit().await?;
+    Ok(added)
+}
+
+/// A place as columns.
+#[derive(Default)]
+pub(super) struct Place {
+    pub(super) text: Option<String>,
+    pub(super) country_code: Option<String>,
+    pub(super) latitude: Option<f64>,
+    pub(super) longitude: Option<f64>,
+    pub(super) accuracy_km: Option<i32>,
+}
+
+impl Place {
+    pub(super) fn of(location: Option<&crate::place::Location>) -> Self {
+        let Some(location) = location else { return Self::default() };
+        let position = location.position;
+        Self {
+            text: location.text(),
+            country_code: location.country_code.clone(),
+            latitude: position.map(|position| position.latitude),
+            longitude: position.map(|position| position.longitude),
+            accuracy_km: position.and_then(|position| position.accuracy_km?.try_into().ok()),
+        }
+    }
+}
+
+fn bytes(key: Option<&DeviceKey>) -> Option<&[u8]> {
+    key.map(|key| &key.0[..])
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::InvalidToken, SIGNING_IN)
+}
+
+const SIGNING_IN: &str = "adding a session";
