@@ -19,12 +19,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use axum_device_sessions::{
-    AccessTokens, Client, CurrentSession, Error, MemoryStore, PendingSession, PostgresStore, SessionValidationLayer, Sessions,
-    Signal, SignIn, SignedIn, routes::{self, Administrator},
-};
 #[cfg(feature = "geoip")]
 use axum_device_sessions::GeoIp;
+use axum_device_sessions::{
+    AccessTokens, Client, CurrentSession, Error, MemoryStore, PendingSession, PostgresStore, SessionValidationLayer,
+    Sessions, SignIn, Signal, SignedIn,
+    routes::{self, Administrator},
+};
 use environment::{Environment, Failure};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -190,7 +191,8 @@ const WITH_SECOND_FACTOR: &str = "mia";
 /// `ahmed`, `lena`, `sam`, `mia`, and as many of `user-1`, `user-2`, .. as you like.
 fn is_right(username: &str, password: &str) -> bool {
     let numbered = |n: &str| (1..=18).contains(&n.len()) && n.bytes().all(|digit| digit.is_ascii_digit());
-    let known = ["ahmed", "lena", "sam", WITH_SECOND_FACTOR].contains(&username) || username.strip_prefix("user-").is_some_and(numbered);
+    let known = ["ahmed", "lena", "sam", WITH_SECOND_FACTOR].contains(&username)
+        || username.strip_prefix("user-").is_some_and(numbered);
     known && password == "demo"
 }
 

@@ -126,6 +126,7 @@
 //! | `postgres` | yes | `PostgresStore`, `store::MIGRATIONS` |
 //! | `routes` | yes | [`routes`] |
 //! | `jwks` | no | `Issuer`: tokens of an identity provider, by its published keys; back-channel logout |
+//! | `geoip` | no | `GeoIp`: places of addresses, out of a MaxMind-format file of your own |
 //! | `tls` | no | `sslmode=require` and `sslmode=verify-full` in Postgres URLs, by rustls |
 //! | `metrics` | no | counters and histograms through the `metrics` facade |
 //! | `test-util` | no | a manual [`Clock`] and the fakes, for tests |
@@ -202,6 +203,8 @@ pub use clock::Clock;
 pub use config::SessionsBuilder;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use network::Network;
+#[cfg(feature = "geoip")]
+pub use origin::GeoIp;
 pub use origin::{ClientIp, Locator};
 pub use place::{Location, Position};
 pub use policy::{OnLimit, SessionLimit};

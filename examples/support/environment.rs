@@ -91,7 +91,9 @@ impl Environment {
         let database = database_url.map_or_else(Database::of_this_machine, Database::given);
         let geoip_file = variable("GEOIP_FILE")?;
         if geoip_file.is_some() && cfg!(not(feature = "geoip")) {
-            return Err(Failure::setting("GEOIP_FILE needs the feature geoip: cargo run --features geoip --example quickstart"));
+            return Err(Failure::setting(
+                "GEOIP_FILE needs the feature geoip: cargo run --features geoip --example quickstart",
+            ));
         }
         Ok(Self { story, bind, signing_secret, listen_url, settings, session_limit, client_ip, geoip_file, database })
     }

@@ -87,7 +87,8 @@ impl Arriving {
         found: &Found,
     ) -> (Vec<End>, Vec<&'a Session>) {
         let (inner, now) = (&self.inner, self.inner.clock.tick());
-        let certain = !inner.idle_is_doubtful(now);
+        // Without a limit nothing is counted, and marking them is not a sign-in's business.
+        let certain = inner.settings.session_limit.is_some() && !inner.idle_is_doubtful(now);
         let mut ends = Vec::new();
         let mut left = Vec::new();
         for session in live {

@@ -14,6 +14,7 @@ use super::support::TestDb;
 use super::{at_rest, cookie_for, header, read, set_cookies, set_token, site, site_with, token_of};
 
 const SET: &str = "__Host-session=TOKEN; Max-Age=7776000; Path=/; Secure; HttpOnly; SameSite=Lax";
+const DEVICE: &str = "__Host-device=TOKEN; Max-Age=34560000; Path=/; Secure; HttpOnly; SameSite=Lax";
 const CLEARED: &str = "__Host-session=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax";
 
 fn assert_no_store(answer: &Answer) {
@@ -25,7 +26,7 @@ async fn what_a_sign_in_sets() {
     let (sessions, _clock) = at_rest(|builder| builder).await;
     let app = site(&sessions);
     let answer = post(&app, "/login", &[]).await;
-    assert_eq!((answer.status.as_u16(), set_cookies(&answer)), (200, vec![SET.to_owned()]));
+    assert_eq!((answer.status.as_u16(), set_cookies(&answer)), (200, vec![SET.to_owned(), DEVICE.to_owned()]));
     assert_no_store(&answer);
     let body = answer.json();
     assert_eq!(body.as_object().unwrap().keys().collect::<Vec<_>>(), ["session"], "and no token");
@@ -40,7 +41,7 @@ async fn what_a_sign_in_sets() {
 
     // What a form is answered, without scripts.
     let answer = post(&app, "/form", &[]).await;
-    assert_eq!((answer.status.as_u16(), set_cookies(&answer)), (303, vec![SET.to_owned()]));
+    assert_eq!((answer.status.as_u16(), set_cookies(&answer)), (303, vec![SET.to_owned(), DEVICE.to_owned()]));
     assert_no_store(&answer);
     let sent = [cookie(set_token(&answer).unwrap())];
     assert_eq!(get(&app, "/page", &sent).await.line(), "200 ahmed");

@@ -29,6 +29,11 @@ const BOTH_CLEARED: [&str; 2] = [
     "session-on-loopback=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax",
 ];
 
+const DEVICE: [&str; 2] = [
+    "__Host-device=TOKEN; Max-Age=34560000; Path=/; Secure; HttpOnly; SameSite=Lax",
+    "device-on-loopback=TOKEN; Max-Age=34560000; Path=/; HttpOnly; SameSite=Lax",
+];
+
 #[tokio::test]
 async fn only_from_this_machine_to_this_machine() {
     let (sessions, _clock) = at_rest(SessionsBuilder::insecure_cookie_on_loopback).await;
@@ -52,7 +57,10 @@ async fn only_from_this_machine_to_this_machine() {
         for (sessions, here) in [(&sessions, here), (&plain, false)] {
             let app = site(sessions);
             let answer = from(&app, peer, Method::POST, "/login", &sent).await;
-            assert_eq!(set_cookies(&answer), if here { &BOTH[..] } else { &BOTH[..1] }, "{name}");
+            let set = set_cookies(&answer);
+            let (sessions_cookies, devices) = set.split_at(if here { 2 } else { 1 });
+            assert_eq!(sessions_cookies, if here { &BOTH[..] } else { &BOTH[..1] }, "{name}");
+            assert_eq!(devices, if here { &DEVICE[..] } else { &DEVICE[..1] }, "{name}");
             let token = set_token(&answer).unwrap();
 
             // Safari has only this one.
