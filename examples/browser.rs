@@ -23,8 +23,8 @@ use axum::{
     routing::{get, post},
 };
 use axum_device_sessions::{
-    AccessTokens, Client, CurrentSession, EndReason, EndTarget, Error, MemoryStore, PostgresStore, Session, SessionId,
-    SessionValidationLayer, Sessions, SignIn, SignedIn, SignedOut,
+    AccessTokens, Client, ClientHints, CurrentSession, EndReason, EndTarget, Error, MemoryStore, PostgresStore,
+    Session, SessionId, SessionValidationLayer, Sessions, SignIn, SignedIn, SignedOut,
 };
 use serde::Deserialize;
 
@@ -103,8 +103,9 @@ fn device(session: &Session) -> String {
     format!(r#"<li class="device">{name} {more}</li>"#)
 }
 
-async fn sign_in_form() -> Html<String> {
-    page("Sign in", SIGN_IN)
+/// Asks for what tells Windows 11 from 10, and the models of phones.
+async fn sign_in_form() -> (ClientHints, Html<String>) {
+    (ClientHints, page("Sign in", SIGN_IN))
 }
 
 const SIGN_IN: &str = r#"<form method="post" action="/sign-in">

@@ -113,11 +113,12 @@
 //! * Keys, and how to change them: [`AccessTokens`], [`Sessions::replace_keys`], `docs/keys.md`.
 //! * Claims of the application in the token: [`SignIn::claims`], [`Claims`], [`SessionsBuilder::on_issue`].
 //! * Pages, with scripts or without: [`SignIn::cookie`], [`Sessions::sign_out`].
+//! * Known devices, limits, unusual sign-ins, a second factor: [`Client`], [`SignIn`],
+//!   [`SessionsBuilder::max_sessions_per_user`], [`PendingSession`], `docs/devices.md`.
 //! * WebSockets and long jobs: [`CurrentSession::ended`].
 //! * Your own tests: the feature `test-util`, with `CurrentSession::fake`, `SessionValidationLayer::fake` and
 //!   `Sessions::in_memory`.
-//! * What is promised when things fail, the schema, the threat model, and what is **not there yet** (a limit
-//!   of sessions a user, push and mail): `README.md` and `docs/` of the repository.
+//! * What is promised when things fail, the schema, the threat model, and what is **not there yet** (push and mail): `README.md` and `docs/` of the repository.
 //!
 //! # Features
 //!
@@ -148,6 +149,8 @@ mod words {
     struct Consistency;
     #[doc = include_str!("../docs/database.md")]
     struct Database;
+    #[doc = include_str!("../docs/devices.md")]
+    struct Devices;
     #[doc = include_str!("../docs/refresh.md")]
     struct Refresh;
     #[doc = include_str!("../docs/keys.md")]

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, ErrorKind},
     origin::Whence,
     session::{Device, SessionId, UserId},
-    store::Arrival,
+    store::{Arrival, Comes},
 };
 
 /// The session of somebody who has still to show a second factor: for the handler that checks it, which then calls
@@ -108,7 +108,9 @@ impl Sessions {
             policy: None,
             signals: Arc::new(OnceLock::new()),
         };
-        let session = self.admit(Arrival::Complete { id, user, absolute_lifetime }, arriving).await?;
+        let session = self
+            .admit(Arrival(Comes::Complete { id, user, device_key: row.device_key, absolute_lifetime }), arriving)
+            .await?;
         self.0.cache.mark_stale(id);
         if session.generations.current != wanted.generation {
             return Err(Error::new(ErrorKind::InvalidToken, "completing a session that is not pending"));

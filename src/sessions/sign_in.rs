@@ -25,7 +25,7 @@ use crate::{
     policy,
     session::{Session, SessionId, UserId},
     signals::Signal,
-    store::{Admitted, Arrival, NewSession},
+    store::{Admitted, Arrival, Comes, NewSession},
     token::{DeviceCookie, NewToken, TokenUse},
 };
 
@@ -296,7 +296,7 @@ impl Sessions {
             policy: sign_in.policy,
             signals: Arc::clone(&signals),
         };
-        let session = self.admit(Arrival::New(Box::new(new)), arriving).await?;
+        let session = self.admit(Arrival(Comes::New(Box::new(new))), arriving).await?;
         let on_loopback = browser.as_ref().is_some_and(|browser| self.is_on_loopback(browser));
         let credential = match session.pending {
             true => self.0.pending_credential(&named, usage, super::PENDING_FOR.min(absolute_lifetime))?,

@@ -7,14 +7,16 @@ use time::OffsetDateTime;
 use super::NewSession;
 use crate::{
     error::Error,
-    session::{EndReason, Ended, Session, SessionId, UserId},
+    session::{DeviceKey, EndReason, Ended, Session, SessionId, UserId},
     token::refresh::State,
 };
 
-/// Who comes in.
+/// Who comes in. Opaque.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Arrival {
+pub struct Arrival(pub(crate) Comes);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Comes {
     /// Somebody signs in: a new row.
     New(Box<NewSession>),
     /// The second factor of a pending session has been checked.
@@ -23,6 +25,8 @@ pub enum Arrival {
         id: SessionId,
         /// Whose.
         user: UserId,
+        /// What its device is known by.
+        device_key: Option<DeviceKey>,
         /// How long it may live from now on.
         absolute_lifetime: Duration,
     },

@@ -10,7 +10,7 @@ use std::{fmt::Debug, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Du
 
 use time::OffsetDateTime;
 
-pub(crate) use self::admit::{Admission, COUNTRIES_FOR, DEVICE_FOR, DEVICES_OF_A_USER, End, Found, SOME};
+pub(crate) use self::admit::{Admission, COUNTRIES_FOR, Comes, DEVICE_FOR, DEVICES_OF_A_USER, End, Found, SOME};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{MIGRATIONS, Migration, PostgresStore};
 pub use self::{

@@ -9,7 +9,8 @@ use crate::{
     error::{Error, ErrorKind},
     session::{DeviceKey, Ended, Generations, Session, SessionId, UserId},
     store::{
-        Admission, Admit, Admitted, Arrival, COUNTRIES_FOR, DEVICE_FOR, DEVICES_OF_A_USER, Found, Imported, NewSession,
+        Admission, Admit, Admitted, Arrival, COUNTRIES_FOR, Comes, DEVICE_FOR, DEVICES_OF_A_USER, Found, Imported,
+        NewSession,
     },
     token::refresh::State,
 };
@@ -79,10 +80,10 @@ impl MemoryStore {
         let now = self.clock.wall();
         let mut rows = self.rows();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (user, key) = match &arrival {
-            Arrival::New(new) if rows.contains_key(&new.id) => return Err(exists()),
-            Arrival::New(new) => (new.user_id.clone(), new.device_key),
-            Arrival::Complete { id, user, .. } => {
+        let (user, key) = match &arrival.0 {
+            Comes::New(new) if rows.contains_key(&new.id) => return Err(exists()),
+            Comes::New(new) => (new.user_id.clone(), new.device_key),
+            Comes::Complete { id, user, .. } => {
                 let row = rows.get(id).filter(|row| row.user_id == *user);
                 let row = row.ok_or_else(|| Error::new(ErrorKind::InvalidToken, "adding a session"))?;
                 if let Some(ended) = &row.ended {
@@ -95,7 +96,7 @@ impl MemoryStore {
         let live = |row: &&Session| row.ended.is_none() && row.absolute_expires_at > now;
         let mut found = Found::new(rows.values().filter(own).filter(live).cloned().collect());
         found.last_seen_at = rows.values().filter(own).filter(|row| !row.pending).map(|row| row.last_activity_at).max();
-        if let Arrival::Complete { id, .. } = &arrival {
+        if let Comes::Complete { id, .. } = &arrival.0 {
             let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
             found.tokens = Some(tokens.get(id).copied().unwrap_or_else(State::new));
         }
@@ -105,9 +106,9 @@ impl MemoryStore {
             Admission::Pending { lifetime, ends } => (ends, Some(lifetime), None),
             Admission::Full { ends, tokens } => (ends, None, tokens),
         };
-        let by = match &arrival {
-            Arrival::New(new) => new.id,
-            Arrival::Complete { id, .. } => *id,
+        let by = match &arrival.0 {
+            Comes::New(new) => new.id,
+            Comes::Complete { id, .. } => *id,
         };
         let mut ended = Vec::new();
         for end in ends {
@@ -119,15 +120,15 @@ impl MemoryStore {
             }
         }
         let name = found.device.flatten();
-        let (mut session, replaces) = match arrival {
-            Arrival::New(new) => {
+        let (mut session, replaces) = match arrival.0 {
+            Comes::New(new) => {
                 let replaces = new.replaces;
                 if let (Some(replaces), true) = (replaces, pending_for.is_some()) {
                     known.replaces.insert(new.id, replaces);
                 }
                 (row_of(*new, now, pending_for), replaces)
             }
-            Arrival::Complete { id, absolute_lifetime, .. } => {
+            Comes::Complete { id, absolute_lifetime, .. } => {
                 let row = rows.get_mut(&id).ok_or_else(exists)?;
                 row.pending = false;
                 row.absolute_expires_at = now + absolute_lifetime;

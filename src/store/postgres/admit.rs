@@ -15,7 +15,8 @@ use crate::{
     error::{Error, ErrorKind},
     session::{DeviceKey, Ended, Session, SessionId, UserId},
     store::{
-        Admission, Admit, Admitted, Arrival, COUNTRIES_FOR, DEVICES_OF_A_USER, End, Found, Imported, NewSession, SOME,
+        Admission, Admit, Admitted, Arrival, COUNTRIES_FOR, Comes, DEVICES_OF_A_USER, End, Found, Imported, NewSession,
+        SOME,
     },
     token::refresh::State,
 };
@@ -24,28 +25,22 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: Admit) -> Result<Admitted, Error> {
     let write = lender.begin(SIGNING_IN).await?;
-    let (user, arriving, mut key) = match &arrival {
-        Arrival::New(new) => (new.user_id.clone(), None, new.device_key),
-        Arrival::Complete { id, user, .. } => (user.clone(), Some(*id), None),
+    let (user, arriving, key) = match &arrival.0 {
+        Comes::New(new) => (new.user_id.clone(), None, new.device_key),
+        Comes::Complete { id, user, device_key, .. } => (user.clone(), Some(*id), *device_key),
     };
     lock_user(&write, sql, &user).await?;
-    let mut tokens = None;
-    if let Some(id) = arriving {
-        let locked = tokens::lock(&write, sql, &[id]).await?.pop().transpose()?;
-        let pending = locked.filter(|locked| locked.session.user_id == user).ok_or_else(gone)?;
-        if let Some(ended) = &pending.session.ended {
-            return Err(Error::session_ended(SIGNING_IN, ended.reason.clone()));
-        }
-        key = pending.session.device_key;
-        tokens = Some(pending.tokens);
-    }
     let live = live(&write, sql, &user, key, arriving, admit.needs_all).await?;
+    let tokens = match arriving {
+        Some(id) => Some(tokens_of(&write, sql, &user, id).await?),
+        None => None,
+    };
     let found = known(&write, sql, &user, key, Found { tokens, ..Found::new(live) }).await?;
     // What it refuses is rolled back.
     let admission = (admit.decide)(&found)?;
-    let by = match &arrival {
-        Arrival::New(new) => new.id,
-        Arrival::Complete { id, .. } => *id,
+    let by = match &arrival.0 {
+        Comes::New(new) => new.id,
+        Comes::Complete { id, .. } => *id,
     };
     let (ends, pending_for, new_tokens) = match admission {
         Admission::Pending { lifetime, ends } => (ends, Some(lifetime), None),
@@ -53,15 +48,15 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
     };
     let ended = end(&write, sql, &ends, by).await?;
     let name = found.device.flatten();
-    let (session, replaces) = match arrival {
-        Arrival::New(mut new) => {
+    let (session, replaces) = match arrival.0 {
+        Comes::New(mut new) => {
             if let Some(name) = name {
                 new.device.name = name;
             }
             let session = insert(&write, sql, &new, pending_for).await?;
             (session, new.replaces)
         }
-        Arrival::Complete { id, absolute_lifetime, .. } => {
+        Comes::Complete { id, absolute_lifetime, .. } => {
             complete(&write, sql, id, absolute_lifetime, name.as_deref(), new_tokens).await?
         }
     };
@@ -70,6 +65,16 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
     }
     write.commit().await?;
     Ok(Admitted { session, ended, replaces })
+}
+
+/// Of the session that is to be completed: locked by now, if it is live.
+async fn tokens_of(write: &Write, sql: &Sql, user: &UserId, id: SessionId) -> Result<State, Error> {
+    let row = tokens::read(write, sql, &[id]).await?.pop().transpose()?;
+    let row = row.filter(|row| row.session.user_id == *user).ok_or_else(gone)?;
+    match &row.session.ended {
+        Some(ended) => Err(Error::session_ended(SIGNING_IN, ended.reason.clone())),
+        None => Ok(row.tokens),
+    }
 }
 
 /// For sessions that somebody else signs in: nothing is looked at.

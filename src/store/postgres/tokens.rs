@@ -77,12 +77,12 @@ pub(super) async fn confirm(lender: &Lender, sql: &Sql, used: &[InUse]) -> Resul
 }
 
 /// In the order of ids, like all who wait for the locks of several rows.
-pub(super) async fn lock(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Result<Locked, Error>>, Error> {
+async fn lock(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Result<Locked, Error>>, Error> {
     write.query(&sql.lock, &[(&uuids(ids), Type::UUID_ARRAY)]).await?;
     read(write, sql, ids).await
 }
 
-async fn read(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Result<Locked, Error>>, Error> {
+pub(super) async fn read(write: &Write, sql: &Sql, ids: &[SessionId]) -> Result<Vec<Result<Locked, Error>>, Error> {
     let rows = write.query(&sql.locked, &[(&uuids(ids), Type::UUID_ARRAY)]).await?;
     let locked = |row: &Row| {
         let (session, tokens, now) = (row::session(row)?, row::tokens(row)?, row::get(row, "read_at")?);
