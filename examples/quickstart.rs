@@ -213,8 +213,10 @@ async fn serve(
     let (stopping, stopped) = oneshot::channel();
     // The connection's address goes with each request: it is shown in the list of devices.
     let app = app(sessions.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let streams = sessions.clone();
     let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
         stop.await;
+        streams.close_streams();
         let _ = stopping.send(());
     });
     // Requests under way may finish, but a client that never does must not keep the process alive.

@@ -101,6 +101,8 @@ pub(crate) struct Inner {
     alone: bool,
     /// Dropped or set, the tasks that follow the database end.
     stop: watch::Sender<bool>,
+    /// Dropped or set, streams end.
+    closing: watch::Sender<bool>,
 }
 
 impl Sessions {
@@ -177,6 +179,7 @@ impl Sessions {
             in_use: Arc::default(),
             alone,
             stop,
+            closing: watch::Sender::new(false),
         });
         tokio::spawn(until(inner.stop.subscribe(), upkeep::run(Arc::downgrade(&inner))));
         let confirming = confirm::run(Arc::clone(&inner.in_use), Arc::downgrade(&inner));
@@ -202,6 +205,43 @@ impl Sessions {
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.0.stop.send_replace(true);
         self.command(Command::Stop).await
+    }
+
+    /// Ends the streams of `GET /sessions/events` on this node, and tells [`closing`](Self::closing): for a graceful shutdown,
+    /// which would wait for them for ever. Call it in the future that the server's shutdown is given:
+    ///
+    /// ```
+    /// # use axum_device_sessions::Sessions;
+    /// # async fn serve(listener: tokio::net::TcpListener, app: axum::Router, sessions: Sessions, signal: impl Future<Output = ()> + Send + 'static)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// let streams = sessions.clone();
+    /// axum::serve(listener, app)
+    ///     .with_graceful_shutdown(async move {
+    ///         signal.await;
+    ///         streams.close_streams();
+    ///     })
+    ///     .await?;
+    /// sessions.shutdown().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Browsers come back after 3 s, to another node if there is one.
+    pub fn close_streams(&self) {
+        self.0.closing.send_replace(true);
+    }
+
+    /// Waits for [`close_streams`](Self::close_streams): for the application's own WebSockets and streams, beside
+    /// [`CurrentSession::ended`]. Resolves also when the last handle is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Drop it at any time.
+    pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut closing = self.0.closing.subscribe();
+        async move {
+            let _closed_or_gone = closing.wait_for(|closing| *closing).await;
+        }
     }
 
     /// Writes down all activity that this node has seen, now. For tests; the background task does this by itself every

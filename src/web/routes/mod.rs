@@ -7,6 +7,7 @@
 //! | `GET /sessions?state=ended` | 200, those that have ended, the newest end first, with `endedAt` and `endReason` | 400 another state |
 //! | `GET /sessions/current` | 200, the session that asks | |
 //! | `DELETE /sessions/{id}` | 204, also if it had ended before | 404 unknown or another user's; 409 `current_session` |
+//! | `GET /sessions/events` | 200, server-sent events: `ended` with `{"reason": ".."}` when the session ends, then it closes | |
 //! | `PATCH /sessions/{id}` `{"deviceName": ".."}` | 200, the session | 404 unknown, ended or another user's; 422 |
 //! | `DELETE /sessions/others` | 200 `{"revoked": n}` | |
 //! | `DELETE /sessions` | 200 `{"revoked": n}`, this one too | |
@@ -22,6 +23,7 @@ mod admin;
 mod auth;
 #[cfg(feature = "jwks")]
 mod backchannel;
+mod events;
 mod handlers;
 mod keys;
 
@@ -47,6 +49,7 @@ pub fn sessions<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/", get(handlers::list).delete(handlers::end_all))
         .route("/current", get(handlers::current))
         .route("/others", delete(handlers::end_others))
+        .route("/events", get(events::events))
         .route("/{id}", delete(handlers::end_one).patch(handlers::rename))
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::map_response(handlers::no_store))
