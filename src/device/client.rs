@@ -2,23 +2,31 @@
 
 use woothee::parser::Parser;
 
-use super::user_agent::{UserAgent, major};
+use super::{
+    browsers::BROWSERS,
+    programs::{CRAWLERS, DESKTOP_APPS, IN_APP, KNOWN_AS, RUNTIMES, TEXT_BROWSERS, is_tool},
+    user_agent::{UserAgent, major},
+};
 
 /// What kind of program it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientKind {
     /// A crawler or monitor.
     Bot,
-    /// An app, a tool or a library.
+    /// A tool or a library: the same on whatever it runs.
+    Tool,
+    /// An app.
     App,
-    /// A browser, or the browser inside a well-known app.
+    /// A browser.
     Browser,
+    /// The browser inside a well-known app.
+    InApp,
     /// The browser inside an unknown app.
     WebView,
 }
 
 /// The program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     pub(super) kind: ClientKind,
     pub(super) name: Option<String>,
@@ -26,117 +34,83 @@ pub(super) struct Client {
     pub(super) version: Option<String>,
 }
 
-/// Crawlers that look like a browser and whose name does not end in "bot".
-const CRAWLERS: [&str; 9] = [
-    "AdsBot-Google",
-    "Google-InspectionTool",
-    "GoogleOther",
-    "Mediapartners-Google",
-    "BingPreview",
-    "ChatGPT-User",
-    "Claude-User",
-    "facebookexternalhit",
-    "HeadlessChrome",
-];
-
-/// Browsers inside apps: what the app adds to the header of the system's browser, its name, where its version is.
-const IN_APP: [(&str, &str, &str); 18] = [
-    ("FBAN/Messenger", "Messenger app", "FBAV/"),
-    ("FB_IAB/Orca", "Messenger app", "FBAV/"),
-    ("FBAN/", "Facebook app", "FBAV/"),
-    ("FB_IAB/", "Facebook app", "FBAV/"),
-    ("FBAV/", "Facebook app", "FBAV/"),
-    ("Instagram ", "Instagram app", "Instagram "),
-    ("musical_ly", "TikTok app", "musical_ly_"),
-    ("TikTok", "TikTok app", "TikTok/"),
-    ("trill_", "TikTok app", "trill_"),
-    ("GSA/", "Google app", "GSA/"),
-    ("Line/", "LINE app", "Line/"),
-    ("MicroMessenger/", "WeChat app", "MicroMessenger/"),
-    ("LinkedInApp", "LinkedIn app", "LinkedInApp]/"),
-    ("Snapchat/", "Snapchat app", "Snapchat/"),
-    ("Pinterest/", "Pinterest app", "Pinterest/"),
-    ("TwitterAndroid", "X app", "TwitterAndroid/"),
-    ("Twitter for", "X app", "Twitter for iPhone/"),
-    ("Telegram-Android/", "Telegram app", "Telegram-Android/"),
-];
-
-/// Browsers by the word that only they say. Each also says the words of those below it, so the order is the rule.
-const BROWSERS: [(&str, &str); 28] = [
-    ("Edg/", "Edge"),
-    ("EdgA/", "Edge"),
-    ("EdgiOS/", "Edge"),
-    ("Edge/", "Edge"),
-    ("OPR/", "Opera"),
-    ("OPT/", "Opera"),
-    ("OPX/", "Opera GX"),
-    ("OPiOS/", "Opera"),
-    ("SamsungBrowser/", "Samsung Internet"),
-    ("Vivaldi/", "Vivaldi"),
-    ("YaBrowser/", "Yandex Browser"),
-    ("Ddg/", "DuckDuckGo"),
-    ("DuckDuckGo/", "DuckDuckGo"),
-    ("UCBrowser/", "UC Browser"),
-    ("Whale/", "Naver Whale"),
-    ("HuaweiBrowser/", "Huawei Browser"),
-    ("MiuiBrowser/", "Mi Browser"),
-    ("MQQBrowser/", "QQ Browser"),
-    ("QQBrowser/", "QQ Browser"),
-    ("Silk/", "Silk"),
-    ("Focus/", "Firefox Focus"),
-    ("Klar/", "Firefox Focus"),
-    ("FxiOS/", "Firefox"),
-    ("CriOS/", "Chrome"),
-    ("SeaMonkey/", "SeaMonkey"),
-    ("Firefox/", "Firefox"),
-    ("Chromium/", "Chromium"),
-    ("Chrome/", "Chrome"),
-];
-
 impl Client {
+    pub(super) fn new(kind: ClientKind, name: Option<&str>, version: Option<String>) -> Self {
+        Self { kind, name: name.map(str::to_owned), version }
+    }
+
     pub(super) fn of(ua: &UserAgent<'_>) -> Self {
+        let app = |name: Option<&str>| Self::new(ClientKind::App, name, None);
         // First: an app may be called "Chatbot".
         if ua.has_any(&["CFNetwork/", "Dalvik/", "okhttp/"]) && !ua.has("Mozilla/") {
-            return Self::app(ua.product());
+            return app(app_in(ua).as_deref());
         }
         let crawler = CRAWLERS.iter().find(|name| ua.after(name).is_some()).copied().or_else(|| ua.crawler());
         if let Some(name) = crawler {
-            return Self { kind: ClientKind::Bot, name: Some(name.to_owned()), version: None };
+            return Self::new(ClientKind::Bot, Some(name), None);
         }
         if !ua.is_web() {
-            return Self::app(ua.product());
+            let product = app_in(ua);
+            if product.as_deref().is_some_and(|name| [" Bot", " bot", " spider"].iter().any(|end| name.ends_with(end)))
+            {
+                return Self::new(ClientKind::Bot, product.as_deref(), None);
+            }
+            return match TEXT_BROWSERS.iter().find(|name| product.as_deref() == Some(name)) {
+                Some(name) => Self::new(ClientKind::Browser, Some(name), ua.major(&format!("{name}/"))),
+                None if product.as_deref().is_some_and(is_tool) => {
+                    Self::new(ClientKind::Tool, product.as_deref(), None)
+                }
+                None => app(product.as_deref()),
+            };
         }
-        if ua.has("PowerShell/") {
-            return Self::app(Some("PowerShell".to_owned()));
+        if let Some((_, name)) = DESKTOP_APPS.iter().find(|(token, _)| ua.after(token).is_some()) {
+            let kind = if is_tool(name) { ClientKind::Tool } else { ClientKind::App };
+            return Self::new(kind, Some(name), None);
         }
         if ua.has("Electron/") {
             // "(KHTML, like Gecko) Slack/4.38 Chrome/124 Electron/30": a desktop app with a browser inside.
-            let name = ua.after("Gecko) ").and_then(|rest| UserAgent::new(rest).product());
-            return Self::app(name.filter(|name| name != "Chrome"));
+            return app(ua.foreign_product().map(known_as).as_deref());
         }
         Self::browser(ua)
     }
 
-    const fn app(name: Option<String>) -> Self {
-        Self { kind: ClientKind::App, name, version: None }
-    }
-
     fn browser(ua: &UserAgent<'_>) -> Self {
-        let named = |name: &str, version| Self { kind: ClientKind::Browser, name: Some(name.to_owned()), version };
-        let web_view = |name: &str, version| Self { kind: ClientKind::WebView, ..named(name, version) };
+        let named = |name: &str, version| Self::new(ClientKind::Browser, Some(name), version);
+        let web_view = |name: &str, version| Self::new(ClientKind::WebView, Some(name), version);
         if let Some((_, name, version)) = IN_APP.iter().find(|(token, ..)| ua.after(token).is_some()) {
-            return named(name, ua.major(version));
+            return Self::new(ClientKind::InApp, Some(name), ua.major(version));
+        }
+        // A receiver of a cast is no browser that anybody opened.
+        if ua.has("CrKey/") {
+            return Self::new(ClientKind::Browser, None, None);
         }
         match BROWSERS.iter().find(|(token, _)| ua.after(token).is_some()) {
             // The number after it is Safari's, or has stood still for years.
-            Some((_, name @ "DuckDuckGo")) => return named(name, None),
+            Some((_, name @ ("DuckDuckGo" | "Ecosia"))) => return named(name, None),
             Some((token, "Chrome")) if ua.has("; wv)") => return web_view("Android WebView", ua.major(token)),
+            Some((token, "Opera")) if ua.has(" GX)") => return named("Opera GX", ua.major(token)),
+            // It was called so until version 4.
+            Some((token @ "OPT/", _))
+                if ua.version(token).is_some_and(|version| version.starts_with(['1', '2', '3'])) =>
+            {
+                return named("Opera Touch", ua.major(token));
+            }
             Some((token, name)) => return named(name, ua.major(token)),
             None => {}
         }
+        if ua.has_any(&["BB10", "BlackBerry", "PlayBook"]) {
+            return Self::new(ClientKind::Browser, None, None);
+        }
+        let safari = ua.after("Safari/").is_some() && ua.after("Version/").is_some();
         // Only Apple's own browser says "Version/" on Apple's systems; elsewhere WebKit's other users do.
-        if ua.has("Mac OS X") && ua.after("Safari/").is_some() && ua.after("Version/").is_some() {
+        if ua.has("Mac OS X") && safari {
             return named("Safari", ua.major("Version/"));
+        }
+        if ua.has("Android") && safari && !ua.has("Kindle/") {
+            return named("Android Browser", ua.major("Version/"));
+        }
+        if ua.has("Mac OS X") && ua.has("AppleWebKit/") && ua.after("Safari/").is_none() {
+            return web_view(if ua.has("like Mac OS X") { "iOS WebView" } else { "macOS WebView" }, None);
         }
         if ua.has("like Mac OS X") && ua.has("AppleWebKit/") {
             return web_view("iOS WebView", None);
@@ -150,10 +124,34 @@ impl Client {
         let known = found.browser_type == "browser" && !matches!(found.name, "Safari" | "Chrome" | "Webview");
         let version = Some(major(found.version)).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         match found.category {
-            "crawler" if found.name == "misc crawler" => Self { kind: ClientKind::Bot, name: None, version: None },
-            "crawler" => Self { kind: ClientKind::Bot, name: Some(found.name.to_owned()), version: None },
-            _ if known => Self { kind: ClientKind::Browser, name: Some(found.name.to_owned()), version },
-            _ => Self { kind: ClientKind::Browser, name: None, version: None },
+            "crawler" if found.name == "misc crawler" => {
+                Self::new(ClientKind::Bot, ua.in_compatible().as_deref(), None)
+            }
+            "crawler" => Self::new(ClientKind::Bot, Some(found.name), None),
+            _ if known => Self::new(ClientKind::Browser, Some(found.name), version),
+            // "(compatible; Somebody/1.0; +https://example.com)" is what crawlers say, and nobody else.
+            _ if ua.has_any(&["+http", "(compatible; "]) && ua.in_compatible().is_some() && !ua.has("MSIE") => {
+                Self::new(ClientKind::Bot, ua.in_compatible().as_deref(), None)
+            }
+            _ => Self::new(ClientKind::Browser, None, None),
         }
     }
+}
+
+/// The name of an app that starts with it, or names itself as the well-known apps do.
+fn app_in(ua: &UserAgent<'_>) -> Option<String> {
+    let in_app = || {
+        let (_, name, _) = IN_APP.iter().find(|(token, ..)| ua.after(token).is_some())?;
+        name.strip_suffix(" app").map(str::to_owned)
+    };
+    let product = ua.product().map(|product| {
+        let library = RUNTIMES.contains(&product.as_str()).then(|| ua.second_product()).flatten();
+        known_as(library.unwrap_or(product))
+    });
+    // A word by itself is nobody's name: "null", "undefined".
+    product.filter(|name| ua.text.contains(['/', '(']) || ua.has_number() || is_tool(name)).or_else(in_app)
+}
+
+fn known_as(name: String) -> String {
+    KNOWN_AS.iter().find(|(said, _)| *said == name).map_or(name, |(_, known)| (*known).to_owned())
 }

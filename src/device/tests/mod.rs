@@ -1,17 +1,18 @@
-use proptest::prelude::*;
+mod hints;
+mod native;
+mod properties;
 
-use super::MAX_OUTPUT;
 use crate::{
-    fields::UserAgentAlone,
+    fields::{Fields, UserAgentAlone},
     session::{Device, DeviceType, FormFactor},
 };
+
+/// User-Agent | name | kind | form factor | OS and version | browser and major version | model. `-` is `None`.
+const TABLE: &str = include_str!("../tests.txt");
 
 fn describe(user_agent: Option<&str>) -> Device {
     super::describe(&UserAgentAlone(user_agent))
 }
-
-/// User-Agent | name | kind | form factor | OS and version | browser and major version | model. `-` is `None`.
-const TABLE: &str = include_str!("tests.txt");
 
 fn text(value: Option<&str>) -> &str {
     value.unwrap_or("-")
@@ -114,66 +115,19 @@ fn only_the_first_512_bytes_count() {
     assert_eq!(describe(Some(&format!("{filler} Windows NT 6.1"))).os.as_deref(), Some("Windows"));
     assert_eq!(describe(Some(&format!("{filler}{filler} Windows NT 6.1"))).os, None);
     // The cut falls into a character.
-    assert_eq!(describe(Some(&format!("app {}", "ä".repeat(600)))).name, "app");
+    assert_eq!(describe(Some(&format!("app/1 {}", "ä".repeat(600)))).name, "app");
 }
 
-/// Headers made of the words that the rules look for, in any order, with anything between.
-fn like_a_header() -> impl Strategy<Value = String> {
-    let words = [
-        "Mozilla/5.0",
-        "(",
-        ")",
-        ";",
-        " ",
-        "/",
-        "Android ",
-        "Android 14; ",
-        "iPhone",
-        "CPU iPhone OS 18_6",
-        "Version/26.0",
-        "Safari/",
-        "Chrome/",
-        "Edg/",
-        "FBAV/",
-        "SM-S921B",
-        "SM-",
-        " Build/",
-        "Windows NT ",
-        "Mac OS X 10_",
-        "like Mac OS X",
-        "CFNetwork/",
-        "Electron/",
-        "Gecko) ",
-        "Opera/",
-        "MSIE ",
-        "Trident/7.0; rv:",
-        "bot",
-        "DoCoMo/",
-        "KDDI-",
-        "PSP",
-        "9.9.9",
-        "\u{0}",
-        "\r\n",
-        "\u{1b}[31m",
-        "\u{202e}",
-        "é",
-        "%20",
-    ];
-    let part = prop_oneof![4 => prop::sample::select(words.to_vec()).prop_map(str::to_owned), 1 => any::<String>()];
-    prop::collection::vec(part, 0..40).prop_map(|parts| parts.concat())
-}
+/// Any header fields.
+struct Sent(Vec<(String, Vec<u8>)>);
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_text_is_survived(user_agent in prop_oneof![any::<String>(), like_a_header(), "\\PC{0,2000}"]) {
-        let device = describe(Some(&user_agent));
-        prop_assert!(!device.name.is_empty());
-        let texts = [device.os, device.os_version, device.browser, device.browser_version, device.model];
-        for text in texts.into_iter().flatten().chain([device.name]) {
-            prop_assert!(text.len() <= MAX_OUTPUT, "{text:?}");
-            prop_assert!(text.chars().all(|next| next == ' ' || next.is_ascii_graphic()), "{text:?}");
-        }
+impl Fields for Sent {
+    fn lines(&self, name: &str) -> Vec<&[u8]> {
+        self.0.iter().filter(|(sent, _)| sent == name).map(|(_, value)| value.as_slice()).collect()
     }
+}
+
+/// These header fields.
+fn sent(fields: &[(&str, &str)]) -> Device {
+    super::describe(&Sent(fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()))
 }
