@@ -29,6 +29,11 @@ ALTER TABLE device_sessions.sessions
     ADD COLUMN longitude    double precision,
     ADD COLUMN accuracy_km  integer;           -- .. which may be this much beside it
 
+-- The earlier session of a device, and those whose second factor is still to come.
+CREATE INDEX sessions_live_by_device ON device_sessions.sessions (user_id, device_key)
+    WHERE ended_at IS NULL AND device_key IS NOT NULL;
+CREATE INDEX sessions_pending ON device_sessions.sessions (user_id) WHERE pending AND ended_at IS NULL;
+
 -- What validation reads, anew.
 DROP TRIGGER tell_update ON device_sessions.sessions;
 CREATE TRIGGER tell_update

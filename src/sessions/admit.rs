@@ -10,7 +10,7 @@ use crate::{
     policy::{self, Counted, Deadlines, make_room},
     session::{DeviceKey, DeviceType, EndReason, Session, SessionId, UserId},
     signals::{Attempt, Past, Signal, signals},
-    store::{Admission, Admit, End, Found},
+    store::{Admission, Admit, End, Found, SOME},
     token::refresh,
 };
 
@@ -49,8 +49,13 @@ pub(super) struct Arriving {
 
 impl Arriving {
     pub(super) fn admit(self) -> Admit {
-        let needs_all = self.inner.settings.session_limit.is_some();
-        Admit { needs_all, decide: Box::new(move |found| self.decide(found)) }
+        let looks_at = match (&self.inner.settings.session_limit, &self.location) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(SOME),
+            // There is nothing to compare with.
+            (None, None) => Some(0),
+        };
+        Admit { looks_at, decide: Box::new(move |found| self.decide(found)) }
     }
 
     fn decide(mut self, found: &Found) -> Result<Admission, Error> {

@@ -34,8 +34,8 @@ pub(crate) enum Comes {
 
 /// How it is decided what becomes of an [`Arrival`]. Opaque.
 pub struct Admit {
-    /// `false` where it is enough to know some of the live sessions, the newest.
-    pub(crate) needs_all: bool,
+    /// How many of the live sessions are needed, the newest first, beside that of the device and pending ones; `None`: all.
+    pub(crate) looks_at: Option<usize>,
     pub(crate) decide: Box<Decide>,
 }
 
@@ -115,5 +115,5 @@ pub(crate) const COUNTRIES_FOR: Duration = Duration::from_secs(180 * 24 * 60 * 6
 pub(crate) const DEVICES_OF_A_USER: usize = 100;
 /// So long after it was last seen, a device is forgotten. Browsers keep no cookie for longer (RFC 6265bis §5.5).
 pub(crate) const DEVICE_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-/// Live sessions that are looked at where there is no limit to keep.
-pub(crate) const SOME: usize = 1_000;
+/// Sessions that are looked at where there is no limit to keep: those of a person, and not of a service account.
+pub(crate) const SOME: usize = 100;

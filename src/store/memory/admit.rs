@@ -1,6 +1,10 @@
 //! Signing in, in memory: all under the lock of the rows.
 
-use std::{collections::HashMap, sync::PoisonError, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::PoisonError,
+    time::Duration,
+};
 
 use time::OffsetDateTime;
 
@@ -22,12 +26,16 @@ pub(super) struct Known {
     countries: HashMap<(UserId, String), OffsetDateTime>,
     /// Of pending sessions.
     replaces: HashMap<SessionId, SessionId>,
+    /// Each user's rows, the newest last.
+    rows: HashMap<UserId, BTreeSet<SessionId>>,
 }
 
 #[derive(Debug)]
 struct KnownDevice {
     name: Option<String>,
     last_seen_at: OffsetDateTime,
+    /// The last session on it.
+    session: SessionId,
 }
 
 impl Known {
@@ -46,11 +54,19 @@ impl Known {
         }
     }
 
+    /// A row of this user is there from now on.
+    pub(super) fn has_row(&mut self, user: &UserId, id: SessionId) {
+        self.rows.entry(user.clone()).or_default().insert(id);
+    }
+
     fn note(&mut self, session: &Session, now: OffsetDateTime) {
         let user = &session.user_id;
         if let Some(key) = session.device_key {
             let device = self.devices.entry((user.clone(), key));
-            device.or_insert(KnownDevice { name: None, last_seen_at: now }).last_seen_at = now;
+            let new = || KnownDevice { name: None, last_seen_at: now, session: session.id };
+            let device = device.or_insert_with(new);
+            device.last_seen_at = now;
+            device.session = session.id;
             let mut own: Vec<_> = self.devices.iter().filter(|((owner, _), _)| owner == user).collect();
             own.sort_by_key(|(_, device)| std::cmp::Reverse(device.last_seen_at));
             let old: Vec<_> = own.iter().skip(DEVICES_OF_A_USER).map(|(id, _)| (*id).clone()).collect();
@@ -62,14 +78,20 @@ impl Known {
     }
 
     /// What its rows are deleted for says something of the device still.
-    pub(super) fn forget<'a>(&mut self, gone: impl Iterator<Item = &'a Session>, now: OffsetDateTime) {
-        for row in gone.filter(|row| !row.pending) {
+    pub(super) fn forget<'a>(&mut self, gone: impl Iterator<Item = &'a Session> + Clone, now: OffsetDateTime) {
+        for row in gone.clone().filter(|row| !row.pending) {
             if let Some(key) = row.device_key
                 && let Some(device) = self.devices.get_mut(&(row.user_id.clone(), key))
             {
                 device.last_seen_at = device.last_seen_at.max(row.last_activity_at);
             }
         }
+        for row in gone {
+            if let Some(own) = self.rows.get_mut(&row.user_id) {
+                own.remove(&row.id);
+            }
+        }
+        self.rows.retain(|_, own| !own.is_empty());
         self.devices.retain(|_, device| device.last_seen_at >= now - DEVICE_FOR);
         self.countries.retain(|_, at| *at >= now - COUNTRIES_FOR);
     }
@@ -148,6 +170,7 @@ impl MemoryStore {
         if pending_for.is_none() {
             known.note(&session, now);
         }
+        known.has_row(&session.user_id, session.id);
         rows.insert(session.id, session.clone());
         Ok(Admitted { session, ended, replaces })
     }
@@ -169,7 +192,11 @@ impl MemoryStore {
     pub(super) fn take_over(&self, imported: Vec<Imported>) -> usize {
         let mut rows = self.rows();
         let before = rows.len();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for Imported { new, created_at, last_activity_at } in imported {
+            if !rows.contains_key(&new.id) {
+                known.has_row(&new.user_id, new.id);
+            }
             rows.entry(new.id).or_insert_with(|| {
                 let row = row_of(new, created_at, None);
                 Session { last_activity_at, ..row }

@@ -58,6 +58,7 @@ impl MemoryStore {
         if rows.contains_key(&session.id) {
             return Err(exists());
         }
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).has_row(&session.user_id, session.id);
         rows.insert(session.id, session.clone());
         Ok(session)
     }

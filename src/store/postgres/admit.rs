@@ -30,7 +30,7 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
         Comes::Complete { id, user, device_key, .. } => (user.clone(), Some(*id), *device_key),
     };
     lock_user(&write, sql, &user).await?;
-    let live = live(&write, sql, &user, key, arriving, admit.needs_all).await?;
+    let live = live(&write, sql, &user, key, arriving, admit.looks_at).await?;
     let tokens = match arriving {
         Some(id) => Some(tokens_of(&write, sql, &user, id).await?),
         None => None,
@@ -98,11 +98,11 @@ async fn live(
     user: &UserId,
     key: Option<DeviceKey>,
     arriving: Option<SessionId>,
-    all: bool,
+    looks_at: Option<usize>,
 ) -> Result<Vec<Session>, Error> {
     let (user, key) = (user.as_str(), bytes(key.as_ref()));
     let arriving = arriving.map(|id| id.as_uuid());
-    let at_most = (!all).then(|| i64::try_from(SOME).unwrap_or(i64::MAX));
+    let at_most = looks_at.map(|some| i64::try_from(some).unwrap_or(i64::MAX));
     let parameters: [Parameter<'_>; 4] =
         [(&user, Type::TEXT), (&key, Type::BYTEA), (&arriving, Type::UUID), (&at_most, Type::INT8)];
     let locked = row::ids(&write.query(&sql.lock_arriving, &parameters).await?)?;
@@ -118,7 +118,9 @@ async fn live(
 
 async fn known(write: &Write, sql: &Sql, user: &UserId, key: Option<DeviceKey>, found: Found) -> Result<Found, Error> {
     let (user, key, within) = (user.as_str(), bytes(key.as_ref()), seconds(COUNTRIES_FOR));
-    let parameters: [Parameter<'_>; 3] = [(&user, Type::TEXT), (&key, Type::BYTEA), (&within, Type::FLOAT8)];
+    let some = i64::try_from(SOME).unwrap_or(i64::MAX);
+    let parameters: [Parameter<'_>; 4] =
+        [(&user, Type::TEXT), (&key, Type::BYTEA), (&within, Type::FLOAT8), (&some, Type::INT8)];
     let rows = write.query(&sql.known, &parameters).await?;
     let row = rows.first().ok_or_else(|| Error::new(ErrorKind::Schema, "a SELECT of one row returned none"))?;
     let name = row::get::<Option<String>>(row, "name")?;

@@ -222,11 +222,15 @@ impl Sql {
                     WHERE (d.user_id, d.key) = (held.user_id, held.key) \
                  ) SELECT id FROM gone"
             ),
+            // Each part by an index of its own: a service account may have a hundred thousand live sessions.
             lock_arriving: format!(
                 "WITH wanted AS ( \
-                    SELECT id FROM {table} WHERE user_id = $1 AND ended_at IS NULL AND expires_at > clock_timestamp() \
-                    ORDER BY (device_key IS NOT DISTINCT FROM $2 OR id IS NOT DISTINCT FROM $3) DESC, id DESC LIMIT $4 \
-                 ) SELECT s.id FROM {table} s JOIN wanted USING (id) WHERE s.ended_at IS NULL \
+                    (SELECT id FROM {table} WHERE user_id = $1 AND ended_at IS NULL ORDER BY id DESC LIMIT $4) \
+                    UNION SELECT id FROM {table} WHERE user_id = $1 AND device_key = $2 AND ended_at IS NULL \
+                    UNION SELECT id FROM {table} WHERE user_id = $1 AND pending AND ended_at IS NULL \
+                    UNION SELECT $3 \
+                 ) SELECT s.id FROM {table} s JOIN wanted USING (id) \
+                 WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.expires_at > clock_timestamp() \
                  ORDER BY s.id FOR NO KEY UPDATE OF s"
             ),
             known: format!(
@@ -237,10 +241,10 @@ impl Sql {
                         AND last_seen_at > statement_timestamp() - $3 * interval '1 second') AS countries, \
                     (SELECT max(greatest(least(at, '9999-01-01Z'), '0001-01-01Z')) FROM ( \
                         SELECT max(last_seen_at) AS at FROM {schema}.devices WHERE user_id = $1 \
-                        UNION ALL SELECT max(last_activity_at) FROM {table} \
-                            WHERE user_id = $1 AND ended_at IS NULL AND NOT pending \
-                        UNION ALL SELECT max(last_activity_at) FROM {table} \
-                            WHERE user_id = $1 AND ended_at IS NOT NULL AND NOT pending \
+                        UNION ALL (SELECT CASE WHEN NOT pending THEN last_activity_at END FROM {table} \
+                            WHERE user_id = $1 AND ended_at IS NULL ORDER BY id DESC LIMIT $4) \
+                        UNION ALL (SELECT CASE WHEN NOT pending THEN last_activity_at END FROM {table} \
+                            WHERE user_id = $1 AND ended_at IS NOT NULL ORDER BY sessions.ended_at DESC LIMIT $4) \
                     ) AS times) AS last_seen_at, \
                     clock_timestamp() AS read_at"
             ),
