@@ -48,7 +48,9 @@ impl Sessions {
     /// Which device it is: by the id that an app gives, else by its cookie, else it is a new one. `None` where there is
     /// nothing to know it by, and no answer to set a cookie on.
     pub(super) fn identity(&self, calling: &Calling, user: &UserId) -> Result<Option<Identity>, Error> {
-        let app = calling.device_id.as_deref().or_else(|| crate::device::app_device_id(&*calling.fields));
+        // Empty is what is left of none: all such devices would be one.
+        let given = calling.device_id.as_deref().filter(|id| !id.is_empty());
+        let app = given.or_else(|| crate::device::app_device_id(&*calling.fields));
         if let Some(id) = app {
             return Ok(Some(Identity { key: app_device_key(id, user), cookie: None }));
         }

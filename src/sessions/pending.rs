@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{CurrentSession, Sessions, SignedIn, admit::Arriving, sign_in::Wanted};
+use tokio::time::Instant;
+
+use super::{ANSWER_WITHIN, CurrentSession, Sessions, SignedIn, admit::Arriving, by, sign_in::Wanted};
 use crate::{
     error::{Error, ErrorKind},
     origin::Whence,
@@ -85,7 +87,11 @@ impl Sessions {
     ///
     /// Dropped, the user may or may not be in; then they sign in again.
     pub async fn confirm(&self, pending: &PendingSession) -> Result<SignedIn, Error> {
-        let PendingSession(current) = pending;
+        // Of all that is asked on the way, together.
+        by(Instant::now() + ANSWER_WITHIN, CONFIRMING, self.confirm_at_length(pending)).await
+    }
+
+    async fn confirm_at_length(&self, PendingSession(current): &PendingSession) -> Result<SignedIn, Error> {
         let named = current.token().named();
         let usage = current.token().usage;
         let (id, user) = (named.0, named.1.clone());
@@ -121,3 +127,5 @@ impl Sessions {
 
 /// As long as it may take to find the phone.
 pub(super) const PENDING_FOR: Duration = Duration::from_secs(10 * 60);
+
+const CONFIRMING: &str = "confirming a session";

@@ -1,5 +1,7 @@
 //! A proxy that can be shut: what is open is closed, what comes is closed at once. The network that fails and says so.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::{io, net::Ipv4Addr};
 
 use tokio::{

@@ -129,15 +129,19 @@ impl Answer {
         assert_eq!(problem["type"], "about:blank");
         assert_eq!(problem["title"], self.status.canonical_reason().expect("a known status"));
         assert!(problem["detail"].is_string());
-        let known = ["type", "title", "status", "code", "detail", "reason"];
+        let known = ["type", "title", "status", "code", "detail", "reason", "sessions"];
         assert!(problem.as_object().expect("an object").keys().all(|key| known.contains(&key.as_str())), "{problem}");
         assert_eq!(problem.get("reason").is_some(), code == "session_ended", "{problem}");
+        assert_eq!(problem.get("sessions").is_some(), code == "session_limit_reached", "{problem}");
 
         assert_eq!(self.header(&header::CACHE_CONTROL), Some("no-store"));
         let challenge = match (self.status.as_u16(), code) {
             (401, "missing_token") => Some(r#"Bearer realm="sessions""#),
             // With a max_age that is the test's: see tests/fresh.rs.
             (401, "fresh_auth_required") => self.header(&header::WWW_AUTHENTICATE),
+            (401, "second_factor_required") => {
+                Some(r#"Bearer realm="sessions", error="insufficient_user_authentication""#)
+            }
             (401, _) => Some(r#"Bearer realm="sessions", error="invalid_token""#),
             // Of a request whose credentials contradict each other; not of a form with a bad field.
             (400, _) if problem["detail"].as_str().expect("text").contains("credentials") => {

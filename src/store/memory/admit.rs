@@ -144,7 +144,8 @@ impl MemoryStore {
         let name = found.device.flatten();
         let (mut session, replaces) = match arrival.0 {
             Comes::New(new) => {
-                let replaces = new.replaces;
+                // Of a second factor that nobody showed: what its cookie had overwritten goes in its place.
+                let replaces = new.replaces.map(|held| known.replaces.get(&held).copied().unwrap_or(held));
                 if let (Some(replaces), true) = (replaces, pending_for.is_some()) {
                     known.replaces.insert(new.id, replaces);
                 }

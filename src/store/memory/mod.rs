@@ -268,7 +268,8 @@ impl SessionStore for MemoryStore {
     fn history<'a>(&'a self, user: &'a UserId, within: Duration, limit: usize) -> StoreFuture<'a, Loaded> {
         let since = self.clock.wall() - within;
         let recent = |row: &Session| row.ended.as_ref().is_none_or(|ended| ended.at >= since);
-        let mut loaded = self.read(|row| row.user_id == *user && recent(row));
+        // What was never complete must not push out what was.
+        let mut loaded = self.read(|row| row.user_id == *user && !row.pending && recent(row));
         let (mut ended, live): (Vec<_>, Vec<_>) = loaded.sessions.into_iter().partition(|row| row.ended.is_some());
         ended.sort_by_key(|row| std::cmp::Reverse(row.ended.as_ref().map(|ended| ended.at)));
         ended.truncate(limit);

@@ -53,6 +53,10 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
             if let Some(name) = name {
                 new.device.name = name;
             }
+            if let Some(held) = new.replaces {
+                // Of a second factor that nobody showed: what its cookie had overwritten goes in its place.
+                new.replaces = replaces(&write, sql, held).await?.or(Some(held));
+            }
             let session = insert(&write, sql, &new, pending_for).await?;
             (session, new.replaces)
         }
@@ -197,8 +201,7 @@ async fn complete(
     state: Option<State>,
 ) -> Result<(Session, Option<SessionId>), Error> {
     let uuid = id.as_uuid();
-    let replaces = write.query(&sql.replaces, &[(&uuid, Type::UUID)]).await?;
-    let replaces = replaces.first().map(|row| row::get::<Option<uuid::Uuid>>(row, "replaces")).transpose()?.flatten();
+    let replaces = replaces(write, sql, id).await?;
     let parameters: [Parameter<'_>; 3] = [(&uuid, Type::UUID), (&seconds(lifetime), Type::FLOAT8), (&name, Type::TEXT)];
     write.query(&sql.complete, &parameters).await?;
     if let Some(state) = state {
@@ -206,7 +209,14 @@ async fn complete(
     }
     let rows = write.query(&sql.load_one, &[(&uuid, Type::UUID)]).await?;
     let session = rows.first().map(row::session).transpose()?.ok_or_else(gone)?;
-    Ok((session, replaces.map(SessionId::from)))
+    Ok((session, replaces))
+}
+
+/// The session that is to end when this one is no longer pending.
+async fn replaces(write: &Write, sql: &Sql, id: SessionId) -> Result<Option<SessionId>, Error> {
+    let rows = write.query(&sql.replaces, &[(&id.as_uuid(), Type::UUID)]).await?;
+    let replaces = rows.first().map(|row| row::get::<Option<uuid::Uuid>>(row, "replaces")).transpose()?.flatten();
+    Ok(replaces.map(SessionId::from))
 }
 
 /// The device and the country are known from now on.

@@ -129,10 +129,10 @@ impl Sql {
                  ) SELECT id FROM live EXCEPT SELECT id FROM held"
             ),
             history: format!(
-                "(SELECT {COLUMNS} FROM {table} WHERE user_id = $1 AND ended_at IS NOT NULL \
+                "(SELECT {COLUMNS} FROM {table} WHERE user_id = $1 AND ended_at IS NOT NULL AND NOT pending \
                  AND ended_at >= statement_timestamp() - $3 * interval '1 second' \
                  ORDER BY sessions.ended_at DESC LIMIT $2) \
-                 UNION ALL (SELECT {COLUMNS} FROM {table} WHERE user_id = $1 AND ended_at IS NULL)"
+                 UNION ALL (SELECT {COLUMNS} FROM {table} WHERE user_id = $1 AND ended_at IS NULL AND NOT pending)"
             ),
             // Locked in the order of ids like all that wait for locks of several rows, so none waits in a circle.
             end_in_order: format!(
