@@ -37,7 +37,7 @@ const MAX_NAME: usize = 64;
 /// assert_eq!(berlin.and_then(|location| location.text()).as_deref(), Some("Berlin, DE"));
 /// ```
 pub trait Locator: Send + Sync + 'static {
-    /// Where this address is; `None` where that is not known.
+    /// Where this address is; `None` where that is not known. One that panics does not know either.
     fn locate(&self, address: IpAddr) -> Option<Location>;
 }
 

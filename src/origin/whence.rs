@@ -1,6 +1,9 @@
 //! Where one request comes from.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use super::{
     address::ClientIp,
@@ -26,8 +29,17 @@ impl Whence {
     pub(crate) fn located(&self, locator: Option<&dyn Locator>) -> Option<Location> {
         let by_address = || {
             let address = self.ip_address.filter(|address| is_public(*address))?;
-            locator?.locate(address).map(cleaned).filter(|place| *place != Location::default())
+            asked(locator?, address).map(cleaned).filter(|place| *place != Location::default())
         };
         by_address().or_else(|| self.country.as_deref().map(of_country))
     }
+}
+
+/// It is the application's, and what it is asked by goes on whatever becomes of it: a sign-in, and the task that writes
+/// activity for all sessions.
+fn asked(locator: &dyn Locator, address: IpAddr) -> Option<Location> {
+    catch_unwind(AssertUnwindSafe(|| locator.locate(address))).unwrap_or_else(|_panic| {
+        tracing::error!("the locator panicked: a place stays unknown");
+        None
+    })
 }

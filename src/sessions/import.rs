@@ -12,6 +12,7 @@ use crate::{
     fields::UserAgentAlone,
     session::{SessionId, UserId},
     store::{Imported, NewSession},
+    token::check_claims,
 };
 
 /// A session of another system, for [`Sessions::import`].
@@ -52,7 +53,8 @@ impl ImportSession {
 
     /// The User-Agent at its sign-in: its name is made of it.
     pub fn user_agent(self, user_agent: impl Into<String>) -> Self {
-        Self { user_agent: Some(user_agent.into()), ..self }
+        // No header has any, and Postgres takes no NUL.
+        Self { user_agent: Some(user_agent.into().replace(char::is_control, " ")), ..self }
     }
 
     /// Where it was last seen.
@@ -68,6 +70,7 @@ impl ImportSession {
     /// See [`SignIn::claims`](crate::SignIn::claims).
     pub fn claims(self, claims: &impl Serialize) -> Self {
         let claims = object(claims, "claims must serialise to a JSON object");
+        let claims = claims.and_then(|claims| check_claims(&claims).map(|()| claims));
         Self { claims: claims.map(|claims| Some(serde_json::Value::Object(claims))), ..self }
     }
 
@@ -85,6 +88,10 @@ impl ImportSession {
             || self.user_id.as_str().contains('\0')
         {
             return Err(Error::new(ErrorKind::InvalidInput, "a user id has 1 to 255 bytes and no NUL"));
+        }
+        // Postgres knows none, and would call it a failure that may pass.
+        if self.created_at.year() < 1 {
+            return Err(Error::new(ErrorKind::InvalidInput, "a session was signed in after the year 0"));
         }
         let fields = UserAgentAlone(self.user_agent.as_deref());
         let mut device = device::describe(&fields);
@@ -110,14 +117,15 @@ impl fmt::Debug for ImportSession {
 }
 
 impl Sessions {
-    /// Takes over sessions of another system, a few hundred at a time. An id that is there already stays as it is, so it
-    /// can be repeated; returns how many were added.
+    /// Takes over sessions of another system, a few thousand at a time, all or none. An id that is there already stays as it
+    /// is, so it can be repeated; returns how many were added.
     ///
     /// They live as if they had been signed in here at their `created_at`: what is too old by
     /// [`idle_timeout`](crate::SessionsBuilder::idle_timeout) or
-    /// [`absolute_lifetime`](crate::SessionsBuilder::absolute_lifetime) ends soon after. Their devices are not known: the
-    /// first sign-in of each user after it is silent, as the first one ever. Limits do not count here; the next sign-in
-    /// sees to it.
+    /// [`absolute_lifetime`](crate::SessionsBuilder::absolute_lifetime) ends soon after; a time in the future counts as
+    /// now. Their devices are not known: the first sign-in of each user after it is silent, as the first one ever, but for
+    /// what their times say ([`LongAbsence`](crate::Signal::LongAbsence)). Limits do not count here; the next sign-in sees
+    /// to it.
     ///
     /// # Errors
     ///

@@ -26,5 +26,5 @@ pub(crate) use device::{DeviceCookie, DeviceCookies, app_device_key};
 #[cfg(feature = "jwks")]
 pub use issuer::{Issuer, IssuerClaims};
 pub use keys::{SigningKey, VerifyingKey};
-pub(crate) use sign::NewToken;
+pub(crate) use sign::{NewToken, check_claims};
 pub(crate) use verify::{TokenRefusal, TokenUse, VerifiedToken};

@@ -104,12 +104,7 @@ impl TokenKeys {
         let Some(signer) = &self.signer else {
             return Err(Error::new(ErrorKind::CannotSign, "signing an access token with keys that only verify"));
         };
-        if new.custom.is_some_and(|custom| custom.keys().any(|name| RESERVED.contains(&name.as_str()))) {
-            return Err(Error::new(
-                ErrorKind::InvalidClaims,
-                "custom claims must not be named iss, aud, sub, exp, iat, nbf, jti, session_id or gen",
-            ));
-        }
+        new.custom.map_or(Ok(()), check_names)?;
         let payload = serde_json::to_string(&Payload {
             iss: &self.issuer,
             aud: &self.audience,
@@ -130,13 +125,31 @@ impl TokenKeys {
             .map_err(|cause| Error::because(ErrorKind::CannotSign, DOING, cause))?;
         let token = format!("{message}.{signature}");
         if token.len() > MAX_TOKEN {
-            return Err(Error::new(
-                ErrorKind::InvalidClaims,
-                "the custom claims make the access token longer than 8 KiB",
-            ));
+            return Err(too_large());
         }
         Ok(token)
     }
+}
+
+/// For claims that no token is made with yet: whether they could be in one.
+pub(crate) fn check_claims(custom: &Map<String, Value>) -> Result<(), Error> {
+    check_names(custom)?;
+    let text = serde_json::to_string(custom).map_err(|cause| Error::because(ErrorKind::InvalidClaims, DOING, cause))?;
+    if URL_SAFE_NO_PAD.encode(text).len() > MAX_TOKEN { Err(too_large()) } else { Ok(()) }
+}
+
+fn check_names(custom: &Map<String, Value>) -> Result<(), Error> {
+    if custom.keys().any(|name| RESERVED.contains(&name.as_str())) {
+        return Err(Error::new(
+            ErrorKind::InvalidClaims,
+            "custom claims must not be named iss, aud, sub, exp, iat, nbf, jti, session_id or gen",
+        ));
+    }
+    Ok(())
+}
+
+fn too_large() -> Error {
+    Error::new(ErrorKind::InvalidClaims, "the custom claims make the access token longer than 8 KiB")
 }
 
 /// Seconds since 1970, rounded up and after `iat`, which is rounded down.

@@ -191,6 +191,7 @@ impl MemoryStore {
     }
 
     pub(super) fn take_over(&self, imported: Vec<Imported>) -> usize {
+        let now = self.clock.wall();
         let mut rows = self.rows();
         let before = rows.len();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -199,8 +200,8 @@ impl MemoryStore {
                 known.has_row(&new.user_id, new.id);
             }
             rows.entry(new.id).or_insert_with(|| {
-                let row = row_of(new, created_at, None);
-                Session { last_activity_at, ..row }
+                let row = row_of(new, created_at.min(now), None);
+                Session { last_activity_at: last_activity_at.min(now), ..row }
             });
         }
         rows.len() - before

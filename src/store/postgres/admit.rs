@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{
@@ -15,8 +14,7 @@ use crate::{
     error::{Error, ErrorKind},
     session::{DeviceKey, Ended, Session, SessionId, UserId},
     store::{
-        Admission, Admit, Admitted, Arrival, COUNTRIES_FOR, Comes, DEVICES_OF_A_USER, End, Found, Imported, NewSession,
-        SOME,
+        Admission, Admit, Admitted, Arrival, COUNTRIES_FOR, Comes, DEVICES_OF_A_USER, End, Found, NewSession, SOME,
     },
     token::refresh::State,
 };
@@ -248,40 +246,6 @@ pub(super) async fn rename(
     let session = rows.first().map(row::session).transpose()?;
     write.commit().await?;
     Ok(session)
-}
-
-/// Rows of another system; those whose ids are there already stay as they are. Says how many were added.
-pub(super) async fn import(lender: &Lender, sql: &Sql, rows: &[Imported]) -> Result<usize, Error> {
-    let write = lender.begin("importing sessions").await?;
-    let mut added = 0;
-    for Imported { new, created_at, last_activity_at } in rows {
-        let expires_at = created_at.checked_add(new.absolute_lifetime.try_into().unwrap_or(time::Duration::MAX));
-        let expires_at = expires_at.unwrap_or(OffsetDateTime::UNIX_EPOCH + time::Duration::days(9_999));
-        let device = &new.device;
-        let (kind, form) = (device.kind.as_str(), device.form_factor.map(|form| form.as_str()));
-        let parameters: [Parameter<'_>; 17] = [
-            (&new.id.as_uuid(), Type::UUID),
-            (&new.user_id.as_str(), Type::TEXT),
-            (created_at, Type::TIMESTAMPTZ),
-            (last_activity_at, Type::TIMESTAMPTZ),
-            (&expires_at, Type::TIMESTAMPTZ),
-            (&device.name, Type::TEXT),
-            (&kind, Type::TEXT),
-            (&form, Type::TEXT),
-            (&device.os, Type::TEXT),
-            (&device.os_version, Type::TEXT),
-            (&device.browser, Type::TEXT),
-            (&device.browser_version, Type::TEXT),
-            (&device.model, Type::TEXT),
-            (&new.user_agent, Type::TEXT),
-            (&new.ip_address, Type::INET),
-            (&new.metadata, Type::JSONB),
-            (&new.claims, Type::JSONB),
-        ];
-        added += write.query(&sql.import, &parameters).await?.len();
-    }
-    write.commit().await?;
-    Ok(added)
 }
 
 /// A place as columns.

@@ -4,6 +4,7 @@
 //! transaction mode. Every write is an `INSERT`, or an `UPDATE .. WHERE ended_at IS NULL`: nothing is upserted.
 
 mod admit;
+mod import;
 mod lend;
 mod listen;
 mod migrate;
@@ -293,7 +294,7 @@ impl SessionStore for PostgresStore {
     }
 
     fn import(&self, rows: Vec<Imported>) -> StoreFuture<'_, usize> {
-        Box::pin(async move { admit::import(&self.lender, &self.sql, &rows).await })
+        Box::pin(import::import(&self.lender, &self.sql, rows))
     }
 
     fn load<'a>(&'a self, ids: &'a [SessionId]) -> StoreFuture<'a, Loaded> {

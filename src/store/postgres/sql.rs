@@ -233,6 +233,7 @@ impl Sql {
                  WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.expires_at > clock_timestamp() \
                  ORDER BY s.id FOR NO KEY UPDATE OF s"
             ),
+            // No time at all is left out first: least() would make it the year 9999.
             known: format!(
                 "SELECT (SELECT name FROM {schema}.devices WHERE user_id = $1 AND key = $2) AS name, \
                     EXISTS (SELECT FROM {schema}.devices WHERE user_id = $1 AND key = $2) AS known, \
@@ -245,7 +246,7 @@ impl Sql {
                             WHERE user_id = $1 AND ended_at IS NULL ORDER BY id DESC LIMIT $4) \
                         UNION ALL (SELECT CASE WHEN NOT pending THEN last_activity_at END FROM {table} \
                             WHERE user_id = $1 AND ended_at IS NOT NULL ORDER BY sessions.ended_at DESC LIMIT $4) \
-                    ) AS times) AS last_seen_at, \
+                    ) AS times WHERE at IS NOT NULL) AS last_seen_at, \
                     clock_timestamp() AS read_at"
             ),
             end_for: format!(
@@ -302,11 +303,19 @@ impl Sql {
                  ) DELETE FROM {schema}.countries c USING old \
                  WHERE (c.user_id, c.country_code) = (old.user_id, old.country_code) RETURNING c.user_id"
             ),
+            // Nothing is of the future: it would be active, and live, for longer than it may.
             import: format!(
                 "INSERT INTO {table} (id, user_id, created_at, last_activity_at, expires_at, authenticated_at, device_name, \
                     device_type, form_factor, os, os_version, browser, browser_version, model, user_agent, ip_address, \
                     metadata, claims) \
-                 VALUES ($1, $2, $3, $4, $5, $3, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
+                 SELECT id, user_id, least(created, statement_timestamp()), least(active, statement_timestamp()), \
+                    least(created, statement_timestamp()) + lifetime * interval '1 second', \
+                    least(created, statement_timestamp()), name, kind, form, os, os_version, browser, browser_version, \
+                    model, user_agent, ip, metadata, claims \
+                 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::float8[], $6::text[], \
+                    $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], \
+                    $15::inet[], $16::jsonb[], $17::jsonb[]) AS one (id, user_id, created, active, lifetime, name, kind, \
+                    form, os, os_version, browser, browser_version, model, user_agent, ip, metadata, claims) \
                  ON CONFLICT (id) DO NOTHING RETURNING id"
             ),
         }
