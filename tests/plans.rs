@@ -4,53 +4,30 @@
 #![cfg(feature = "postgres")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
+#[path = "plans/fill.rs"]
+mod fill;
 #[path = "support/node.rs"]
 mod node;
 mod support;
 
 use std::{
     collections::BTreeSet,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use axum_device_sessions::{
-    EndReason, EndTarget, PostgresStore, SessionFilter, SessionId, SessionStore, UserId,
+    Client, EndReason, EndTarget, Location, OnLimit, PostgresStore, SessionFilter, SessionId, SessionStore, SignIn,
+    UserId,
     store::{Activity, EndRequest, Expire, Idle, Retention},
 };
+use fill::fill;
 use node::{Node, migrated};
 use serde_json::Value;
 use support::TestDb;
-use tokio_postgres::Client;
+use tokio_postgres::Client as Sql;
 
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// A million rows: a thousand live ones of one user, the rest spread over 200,000, six in ten of them ended. The indexes
-/// are made last, as they are when a dump is restored.
-async fn fill(db: &Client) {
-    let sql = "
-        SET synchronous_commit = off; SET maintenance_work_mem = '256MB';
-        ALTER TABLE device_sessions.sessions DISABLE TRIGGER USER;
-        CREATE TEMP TABLE indexes AS SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS make
-            FROM pg_index WHERE indrelid = 'device_sessions.sessions'::regclass AND NOT indisprimary;
-        DO $$ DECLARE one record; BEGIN
-            FOR one IN SELECT name FROM indexes LOOP EXECUTE 'DROP INDEX ' || one.name; END LOOP; END $$;
-        ALTER TABLE device_sessions.sessions DROP CONSTRAINT sessions_pkey;
-        INSERT INTO device_sessions.sessions (id, user_id, created_at, last_activity_at, expires_at, ended_at,
-            end_reason, device_name, device_type, ip_address, scrubbed)
-        SELECT gen_random_uuid(), CASE WHEN heavy THEN 'heavy' ELSE 'user-' || n % 200000 END,
-            now() - (30 + age) * interval '1 day', now() - age * interval '1 day', now() + (31 - age) * interval '1 day',
-            CASE WHEN ended THEN now() - age * interval '1 day' END, CASE WHEN ended THEN 'logout' END,
-            'Chrome on Windows', 'web', CASE WHEN ended AND age > 14 THEN NULL ELSE '203.0.113.7'::inet END,
-            ended AND age > 14
-        FROM (SELECT n, n <= 1000 AS heavy, n > 1000 AND n % 5 < 3 AS ended,
-                CASE WHEN n > 1000 AND n % 5 < 3 THEN 29.9 ELSE 13.9 END * ((n::bigint * 7919) % 1000003) / 1000003 AS age
-            FROM generate_series(1, 1000000) AS n) AS made;
-        ALTER TABLE device_sessions.sessions ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
-        DO $$ DECLARE one record; BEGIN FOR one IN SELECT make FROM indexes LOOP EXECUTE one.make; END LOOP; END $$;
-        ALTER TABLE device_sessions.sessions ENABLE TRIGGER USER;
-        ANALYZE;";
-    db.batch_execute(sql).await.unwrap();
-}
 
 /// Of each plan that the log has got since `from`: the statement, and how it reads `sessions`.
 fn plans(log: &str) -> Vec<(String, BTreeSet<String>)> {
@@ -91,22 +68,31 @@ impl Subject {
     /// What has run since the last time: a statement of ours that begins so reads `sessions` by these indexes alone, and
     /// what it has found that way by its key.
     fn check(&mut self, what: &str, begins: &str, expected: &[&str]) {
+        self.check_all(what, &[(begins, expected)]);
+    }
+
+    /// The same of several.
+    fn check_all(&mut self, what: &str, of_all: &[(&str, &[&str])]) {
         let log = self.db.server().log();
         let plans = plans(&log[self.seen..]);
         self.seen = log.len();
-        let of_it: Vec<_> = plans.iter().filter(|(sql, _)| sql.starts_with(begins)).collect();
-        assert!(!of_it.is_empty(), "{what}: nothing begins with {begins:?}: {plans:?}");
-        for (_, reads) in of_it {
-            println!("{what}: {reads:?}");
-            let mut besides = reads.clone();
-            besides.remove("sessions_pkey");
-            if ![reads, &besides].iter().any(|reads| reads.iter().map(String::as_str).eq(expected.iter().copied())) {
-                self.wrong.push(format!("{what}: {reads:?} and not {expected:?}"));
+        for (begins, expected) in of_all {
+            let of_it: Vec<_> = plans.iter().filter(|(sql, _)| sql.starts_with(begins)).collect();
+            assert!(!of_it.is_empty(), "{what}: nothing begins with {begins:?}: {plans:?}");
+            for (_, reads) in of_it {
+                println!("{what}: {reads:?}");
+                let mut besides = reads.clone();
+                besides.remove("sessions_pkey");
+                if ![reads, &besides].iter().any(|reads| reads.iter().map(String::as_str).eq(expected.iter().copied()))
+                {
+                    self.wrong.push(format!("{what}, {begins}: {reads:?} and not {expected:?}"));
+                }
             }
         }
-        // Whatever else it took: the upkeep's own row may be read whole, the sessions never.
+        // Whatever else it took: the upkeep's own row may be read whole, what grows with the users never.
         for (sql, reads) in &plans {
-            if sql.contains("device_sessions") && reads.contains("all of sessions") {
+            let whole = ["all of sessions", "all of devices", "all of countries"];
+            if sql.contains("device_sessions") && whole.iter().any(|whole| reads.contains(*whole)) {
                 self.wrong.push(format!("{what}: reads all: {sql}"));
             }
         }
@@ -114,6 +100,9 @@ impl Subject {
 }
 
 const PKEY: &[&str] = &["sessions_pkey"];
+const KNOWN: &[&str] = &["countries_pkey", "devices_pkey", "sessions_ended_by_user", "sessions_live_by_user"];
+const GONE: &[&str] = &["devices_pkey", "sessions_ended_by_age"];
+const FORGET_DEVICES: &[&str] = &["devices_by_age", "devices_pkey", "sessions_live_by_user"];
 const LIVE: &[&str] = &["sessions_live_by_user"];
 
 #[tokio::test]
@@ -204,12 +193,49 @@ async fn every_statement_takes_its_index() {
     node.sessions.end(EndTarget::All { user: heavy, caller: None }, EndReason::Logout, None).await.unwrap();
     of.check("end all, locks", "SELECT id FROM", LIVE);
 
+    signing_in(&mut of).await;
     upkeep(&client, &store, &mut of).await;
     assert!(of.wrong.is_empty(), "{:#?}", of.wrong);
 }
 
+/// Users with a thousand live sessions, with tens of thousands of ended ones, and with a few; with a limit and without.
+async fn signing_in(of: &mut Subject) {
+    let place = |_: IpAddr| {
+        let mut place = Location::default();
+        place.country_code = Some("DE".to_owned());
+        Some(place)
+    };
+    for limited in [false, true] {
+        let store = PostgresStore::connect(of.db.url()).await.unwrap();
+        let node = Node::with(store, |builder| match limited {
+            false => builder.locator(place),
+            true => builder.locator(place).max_sessions_per_user(20_000, OnLimit::EndOldest),
+        });
+        let node = node.await;
+        of.seen = of.db.server().log().len();
+        for user in ["heavy", "past", "user-77777"] {
+            for again in [false, true] {
+                let client = Client::new(None, Some([203, 0, 113, 7].into())).device_id("the app on the phone");
+                let signed_in = node.sessions.sign_in(SignIn::new(user).client(client)).await.unwrap();
+                let what = format!("{user} signs in, limited: {limited}, again: {again}");
+                of.check_all(
+                    &what,
+                    &[
+                        ("WITH wanted AS", LIVE),
+                        ("SELECT (SELECT name", KNOWN),
+                        ("WITH old AS", &["devices_pkey"]),
+                        ("INSERT INTO device_sessions.countries", &[]),
+                    ],
+                );
+                node.sessions.rename(&user.into(), signed_in.session.id, "Mine").await.unwrap();
+                of.check("rename", "WITH renamed AS", &["devices_pkey", "sessions_live_by_user"]);
+            }
+        }
+    }
+}
+
 /// With little to do, as every day, and with much, as the first time.
-async fn upkeep(client: &Client, store: &PostgresStore, of: &mut Subject) {
+async fn upkeep(client: &Sql, store: &PostgresStore, of: &mut Subject) {
     let expire = |idle: u32| Expire::new(Some(Idle::new(DAY * idle, DAY / 100)), Duration::ZERO);
     for (how, idle) in [("little", 14), ("much", 3)] {
         store.expire(expire(idle)).await.unwrap();
@@ -227,12 +253,34 @@ async fn upkeep(client: &Client, store: &PostgresStore, of: &mut Subject) {
     }
     // Some are due for both kinds of removal; then half of all.
     for (how, scrub_after, history) in [("nothing", 30, 30), ("little", 13, 29), ("much", 3, 10)] {
+        let share = match how {
+            "nothing" => 0.0,
+            "little" => 0.001,
+            _ => 0.5,
+        };
+        let old = format!(
+            "UPDATE device_sessions.devices SET last_seen_at = now() - interval '401 days' WHERE random() < {share}; \
+             UPDATE device_sessions.countries SET last_seen_at = now() - interval '181 days' WHERE random() < {share}; ANALYZE"
+        );
+        client.batch_execute(&old).await.unwrap();
+        of.seen = of.db.server().log().len();
         let mut more = true;
         for batch in 0..3 {
             if more {
                 more = store.purge(Retention::new(DAY * scrub_after, DAY * history)).await.unwrap().more;
-                let by = &["sessions_ended_by_age"];
-                of.check(&format!("purge, {how} to do, batch {batch}"), "WITH due AS", by);
+                let what = format!("purge, {how} to do, batch {batch}");
+                of.check_all(
+                    &what,
+                    &[
+                        (
+                            "WITH due AS ( SELECT id FROM device_sessions.sessions WHERE NOT scrubbed",
+                            &["sessions_ended_by_age"],
+                        ),
+                        ("WITH due AS ( SELECT id FROM device_sessions.sessions WHERE scrubbed =", GONE),
+                        ("WITH old AS ( SELECT user_id, key", FORGET_DEVICES),
+                        ("WITH old AS ( SELECT user_id, country_code", &["countries_by_age", "countries_pkey"]),
+                    ],
+                );
             }
         }
     }

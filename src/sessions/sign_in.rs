@@ -16,6 +16,7 @@ use super::{
     browser::SessionCookie,
     by,
     calling::{Calling, Identity},
+    in_time,
     issue::object,
 };
 use crate::{
@@ -315,7 +316,8 @@ impl Sessions {
         let (inner, user) = (Arc::clone(&self.0), arriving.user.clone());
         let sessions = self.clone();
         self.detached(SIGNING_IN, async move {
-            let turn = inner.signing_in.take(&user).await;
+            // Whoever waits for longer has been told that it failed, and nothing is to come of it later.
+            let turn = in_time(SIGNING_IN, async { Ok(inner.signing_in.take(&user).await) }).await?;
             let (id, admitting) = (arriving.id, arriving.admit());
             let admitted = inner.store.admit(arrival, admitting).await;
             drop(turn);

@@ -1,5 +1,7 @@
 //! Dropping a future part-way, and what that left in the database.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::future::poll_fn;
 use std::task::Poll;
 

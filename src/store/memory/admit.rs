@@ -1,7 +1,7 @@
 //! Signing in, in memory: all under the lock of the rows.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::PoisonError,
     time::Duration,
 };
@@ -67,9 +67,10 @@ impl Known {
             let device = device.or_insert_with(new);
             device.last_seen_at = now;
             device.session = session.id;
-            let mut own: Vec<_> = self.devices.iter().filter(|((owner, _), _)| owner == user).collect();
-            own.sort_by_key(|(_, device)| std::cmp::Reverse(device.last_seen_at));
-            let old: Vec<_> = own.iter().skip(DEVICES_OF_A_USER).map(|(id, _)| (*id).clone()).collect();
+            let others = self.devices.iter().filter(|((owner, other), _)| owner == user && *other != key);
+            let mut others: Vec<_> = others.collect();
+            others.sort_by_key(|(_, device)| std::cmp::Reverse(device.last_seen_at));
+            let old: Vec<_> = others.iter().skip(DEVICES_OF_A_USER - 1).map(|(id, _)| (*id).clone()).collect();
             old.iter().for_each(|id| drop(self.devices.remove(id)));
         }
         if let Some(country) = &session.country_code {
@@ -78,21 +79,29 @@ impl Known {
     }
 
     /// What its rows are deleted for says something of the device still.
-    pub(super) fn forget<'a>(&mut self, gone: impl Iterator<Item = &'a Session> + Clone, now: OffsetDateTime) {
-        for row in gone.clone().filter(|row| !row.pending) {
+    pub(super) fn forget(
+        &mut self,
+        rows: &HashMap<SessionId, Session>,
+        goes: impl Fn(&Session) -> bool,
+        now: OffsetDateTime,
+    ) {
+        for row in rows.values().filter(|row| goes(row) && !row.pending) {
             if let Some(key) = row.device_key
                 && let Some(device) = self.devices.get_mut(&(row.user_id.clone(), key))
             {
                 device.last_seen_at = device.last_seen_at.max(row.last_activity_at);
             }
         }
-        for row in gone {
+        for row in rows.values().filter(|row| goes(row)) {
             if let Some(own) = self.rows.get_mut(&row.user_id) {
                 own.remove(&row.id);
             }
         }
         self.rows.retain(|_, own| !own.is_empty());
-        self.devices.retain(|_, device| device.last_seen_at >= now - DEVICE_FOR);
+        let live = rows.values().filter(|row| row.ended.is_none());
+        let in_use: HashSet<_> = live.filter_map(|row| Some((row.user_id.clone(), row.device_key?))).collect();
+        self.devices.retain(|id, device| device.last_seen_at >= now - DEVICE_FOR || in_use.contains(id));
+        self.replaces.retain(|id, _| rows.get(id).is_some_and(|row| row.ended.is_none()));
         self.countries.retain(|_, at| *at >= now - COUNTRIES_FOR);
     }
 }

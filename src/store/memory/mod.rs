@@ -209,7 +209,7 @@ impl MemoryStore {
         let gone = |row: &Session| row.issuer.is_none() || row.absolute_expires_at < now;
         let old = |row: &Session| older(row, retention.history) && gone(row);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.forget(rows.values().filter(|row| old(row)), now);
+        known.forget(&rows, old, now);
         rows.retain(|_, row| !old(row));
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| rows.contains_key(id));
         let mut scrubbed = 0;

@@ -29,13 +29,24 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
     };
     lock_user(&write, sql, &user).await?;
     let live = live(&write, sql, &user, key, arriving, admit.looks_at).await?;
-    let tokens = match arriving {
-        Some(id) => Some(tokens_of(&write, sql, &user, id).await?),
-        None => None,
-    };
+    let mut tokens = None;
+    if let Some(id) = arriving {
+        // Locked with the others and in their order, if it lives: locked before them, it would wait in a circle with
+        // whoever ends these very sessions.
+        let read = tokens::read(&write, sql, &[id]).await?.pop().transpose()?;
+        let Some(pending) = read.filter(|read| read.session.user_id == user) else {
+            return refuse(write, gone()).await;
+        };
+        if let Some(ended) = pending.session.ended {
+            return refuse(write, Error::session_ended(SIGNING_IN, ended.reason)).await;
+        }
+        tokens = Some(pending.tokens);
+    }
     let found = known(&write, sql, &user, key, Found { tokens, ..Found::new(live) }).await?;
-    // What it refuses is rolled back.
-    let admission = (admit.decide)(&found)?;
+    let admission = match (admit.decide)(&found) {
+        Ok(admission) => admission,
+        Err(refused) => return refuse(write, refused).await,
+    };
     let by = match &arrival.0 {
         Comes::New(new) => new.id,
         Comes::Complete { id, .. } => *id,
@@ -69,14 +80,10 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
     Ok(Admitted { session, ended, replaces })
 }
 
-/// Of the session that is to be completed: locked by now, if it is live.
-async fn tokens_of(write: &Write, sql: &Sql, user: &UserId, id: SessionId) -> Result<State, Error> {
-    let row = tokens::read(write, sql, &[id]).await?.pop().transpose()?;
-    let row = row.filter(|row| row.session.user_id == *user).ok_or_else(gone)?;
-    match &row.session.ended {
-        Some(ended) => Err(Error::session_ended(SIGNING_IN, ended.reason.clone())),
-        None => Ok(row.tokens),
-    }
+/// Nothing has been written yet, and the connection is kept: to be refused is nothing out of the ordinary.
+async fn refuse<T>(write: Write, refused: Error) -> Result<T, Error> {
+    let _nothing = write.commit().await;
+    Err(refused)
 }
 
 /// For sessions that somebody else signs in: nothing is looked at.

@@ -233,7 +233,8 @@ impl Sql {
                  WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.expires_at > clock_timestamp() \
                  ORDER BY s.id FOR NO KEY UPDATE OF s"
             ),
-            // No time at all is left out first: least() would make it the year 9999.
+            // No time at all is left out first: least() would make it the year 9999. OFFSET 0: else the newest device of
+            // all that is this user's may be looked for from the newest of all on.
             known: format!(
                 "SELECT (SELECT name FROM {schema}.devices WHERE user_id = $1 AND key = $2) AS name, \
                     EXISTS (SELECT FROM {schema}.devices WHERE user_id = $1 AND key = $2) AS known, \
@@ -241,7 +242,8 @@ impl Sql {
                     ARRAY (SELECT country_code FROM {schema}.countries WHERE user_id = $1 \
                         AND last_seen_at > statement_timestamp() - $3 * interval '1 second') AS countries, \
                     (SELECT max(greatest(least(at, '9999-01-01Z'), '0001-01-01Z')) FROM ( \
-                        SELECT max(last_seen_at) AS at FROM {schema}.devices WHERE user_id = $1 \
+                        SELECT max(last_seen_at) AS at FROM \
+                            (SELECT last_seen_at FROM {schema}.devices WHERE user_id = $1 OFFSET 0) AS own \
                         UNION ALL (SELECT CASE WHEN NOT pending THEN last_activity_at END FROM {table} \
                             WHERE user_id = $1 AND ended_at IS NULL ORDER BY id DESC LIMIT $4) \
                         UNION ALL (SELECT CASE WHEN NOT pending THEN last_activity_at END FROM {table} \
