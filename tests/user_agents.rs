@@ -6,6 +6,11 @@
 //! as they are known `formFactor`, `os`, `osVersion`, `browser`, `browserVersion` and `model` (`null`: must be unknown).
 //! A header's value may be a list of lines. A case is right if all that is given is right. `UA_TABLE` names a further
 //! file of this form, judged by the same rules.
+//!
+//! `user_agents/more.jsonl` is no such proof: seen by the classifier's authors. Written by somebody who had not seen the
+//! rules, it had 181 of 217 right at first. Of the other 36, 19 expectations were given up after the answers were seen (no
+//! "5G" in Samsung's names, no generations of iPads, "26.0" for "26", and other matters of taste), which makes 200 of 217;
+//! the rules were widened for 16, and one is wrong still.
 
 #![cfg(feature = "test-util")]
 #![allow(clippy::print_stdout, reason = "the shares are what the test is for")]
@@ -106,6 +111,13 @@ async fn devices_are_called_what_a_person_calls_them() {
     let cases = own_table();
     assert!(cases.len() >= 300);
     judge("our table", &cases).await;
+}
+
+#[tokio::test]
+async fn so_they_are_in_a_second_table() {
+    let cases = cases(include_str!("user_agents/more.jsonl"));
+    assert!(cases.len() >= 200);
+    judge("the second table", &cases).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ pub(super) fn of(ua: &UserAgent<'_>) -> Platform {
     let after = ua.comment().skip_while(|part| !(["Andr", "Adr "].iter().any(|start| part.starts_with(start)))).skip(1);
     let said = after.filter_map(android_model).next();
     let code = said.clone().or_else(|| beside(ua));
-    let mobile = ua.is_web().then(|| ua.has("Mobile"));
+    // Only the engines of today say "Mobile", or by its absence a tablet; Presto and the proxies of old never did.
+    let mobile = (ua.is_web() && ua.has_any(&["AppleWeb", "Gecko/"])).then(|| ua.has("Mobile"));
     // A browser that hides the model ("10; K") also hides the version; what an app adds behind it is true.
     let added = UserAgent::new(ua.text.split_once(')').map_or("", |(_, rest)| rest));
     let from = if said.is_none() && code.is_some() && ua.is_web() { &added } else { ua };

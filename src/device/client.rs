@@ -69,7 +69,7 @@ impl Client {
         }
         if ua.has("Electron/") {
             // "(KHTML, like Gecko) Slack/4.38 Chrome/124 Electron/30": a desktop app with a browser inside.
-            return app(ua.foreign_product().map(known_as).as_deref());
+            return app(ua.foreign_product().map(known_as).map(capitalised).as_deref());
         }
         Self::browser(ua)
     }
@@ -80,8 +80,8 @@ impl Client {
         if let Some((_, name, version)) = IN_APP.iter().find(|(token, ..)| ua.after(token).is_some()) {
             return Self::new(ClientKind::InApp, Some(name), ua.major(version));
         }
-        // A receiver of a cast is no browser that anybody opened.
-        if ua.has("CrKey/") {
+        // A receiver of a cast is no browser that anybody opened, and what makers build of Opera's kit is not Opera.
+        if ua.has_any(&["CrKey/", " OMI/"]) {
             return Self::new(ClientKind::Browser, None, None);
         }
         match BROWSERS.iter().find(|(token, _)| ua.after(token).is_some()) {
@@ -94,6 +94,16 @@ impl Client {
                 if ua.version(token).is_some_and(|version| version.starts_with(['1', '2', '3'])) =>
             {
                 return named("Opera Touch", ua.major(token));
+            }
+            Some((token, "Chrome")) => {
+                let above = above_chromium(ua);
+                return above.map_or_else(
+                    || named("Chrome", ua.major(token)),
+                    |said| {
+                        let version = ua.major(&format!("{said}/"));
+                        named(&known_as(said), version)
+                    },
+                );
             }
             Some((token, name)) => return named(name, ua.major(token)),
             None => {}
@@ -149,7 +159,33 @@ fn app_in(ua: &UserAgent<'_>) -> Option<String> {
         known_as(library.unwrap_or(product))
     });
     // A word by itself is nobody's name: "null", "undefined".
+    let product = product.filter(|name| !is_package(name));
     product.filter(|name| ua.text.contains(['/', '(']) || ua.has_number() || is_tool(name)).or_else(in_app)
+}
+
+/// The program that puts its name before that of the engine it is built on, as those made with Qt do on computers:
+/// "(KHTML, like Gecko) qutebrowser/3.1.0 Chrome/112.0.5615.213".
+fn above_chromium(ua: &UserAgent<'_>) -> Option<String> {
+    let (before, _) = ua.text.split_once(" Chrome/").filter(|_| !ua.has("Android"))?;
+    let name = UserAgent::new(before).foreign_product()?;
+    let system = ["QtWebEngine", "Ubuntu", "Debian", "Raspbian", "Fedora"].contains(&name.as_str());
+    (!system).then_some(name)
+}
+
+/// The identifier of an app is not what people call it: "com.example.shop".
+fn is_package(name: &str) -> bool {
+    let plain = name.bytes().all(|next| next.is_ascii_alphanumeric() || matches!(next, b'.' | b'_' | b'-'));
+    plain && name.split('.').count() >= 3 && name.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+/// Desktop apps often say the name of their package, which must be in lower case.
+fn capitalised(name: String) -> String {
+    match name.chars().next() {
+        Some(first) if name.bytes().all(|next| next.is_ascii_lowercase()) => {
+            first.to_ascii_uppercase().to_string() + &name[1..]
+        }
+        _ => name,
+    }
 }
 
 fn known_as(name: String) -> String {

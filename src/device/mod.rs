@@ -72,7 +72,14 @@ fn browser(name: Option<String>, platform: &Platform, web_view: bool) -> (Device
     let appliance = matches!(platform.form_factor, Some(FormFactor::Tv | FormFactor::Console))
         && platform.os.as_deref() != Some("Android")
         || platform.model.as_deref() == Some("Tesla");
-    let name = name.filter(|name| !(appliance && matches!(name.as_str(), "Chrome" | "Chromium" | "Safari")));
+    let console = platform.form_factor == Some(FormFactor::Console);
+    let engine = |name: &String| match name.as_str() {
+        "Chrome" | "Chromium" | "Safari" | "Firefox" => true,
+        // Amazon's is on no console.
+        "Silk" => console,
+        _ => false,
+    };
+    let name = name.filter(|name| !(appliance && engine(name)));
     let label = if web_view { "In-app browser" } else { name.as_deref().unwrap_or("Browser") };
     match platform.place() {
         Some(place) => (DeviceType::Web, format!("{label} on {place}"), name),

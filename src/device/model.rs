@@ -69,6 +69,9 @@ pub(super) fn marketing_name(model: &str) -> String {
     if model.starts_with("Galaxy ") {
         return format!("Samsung {model}");
     }
+    if model.starts_with("Quest") {
+        return format!("Meta {model}");
+    }
     let Some(code) = model.strip_prefix("SM-") else {
         let code = ["GT-", "SC-", "SCG"].iter().any(|start| model.starts_with(start));
         return if code { format!("Samsung {model}") } else { model.to_owned() };

@@ -4,7 +4,7 @@ use super::{
     client::{Client, ClientKind},
     model::{form_of_model, named},
     platform::Platform,
-    text::{app_header, bounded},
+    text::{app_header, bounded, valid_name},
 };
 use crate::{
     fields::Fields,
@@ -29,7 +29,7 @@ impl Native {
             name: header("device-name"),
             app: header("app-name"),
             model,
-            platform: platform.map(|platform| system(&platform)),
+            platform: platform.and_then(|platform| system(&platform)),
         })
     }
 
@@ -90,8 +90,8 @@ pub(super) fn kind(os: Option<&str>) -> DeviceType {
     }
 }
 
-/// "iOS 18.5": a system and its version.
-fn system(text: &str) -> Platform {
+/// "iOS 18.5": a system and its version. A version alone is of none.
+fn system(text: &str) -> Option<Platform> {
     let (name, version) =
         match text.find(|next: char| next.is_ascii_digit()).filter(|&at| text[..at].ends_with([' ', '/', '-'])) {
             Some(at) => (text[..at].trim_end_matches([' ', '/', '-', '(']), Some(&text[at..])),
@@ -120,7 +120,7 @@ fn system(text: &str) -> Platform {
         ("linux", "Linux"),
         ("chromeos", "ChromeOS"),
     ];
-    let low = name.to_ascii_lowercase();
+    let low = valid_name(name)?.to_ascii_lowercase();
     let os = known.iter().find(|(said, _)| *said == low).map_or(name, |(_, os)| os);
     let version = version.map(|text| text.split([' ', '(', ',']).next().unwrap_or_default());
     let version = version.and_then(|version| if os == "Windows" { windows(version) } else { Some(version.to_owned()) });
@@ -131,7 +131,7 @@ fn system(text: &str) -> Platform {
         "watchOS" | "Wear OS" => Some(FormFactor::Watch),
         _ => None,
     };
-    Platform::system(os, version.as_deref(), form)
+    Some(Platform::system(os, version.as_deref(), form))
 }
 
 /// Windows' version: its name, or the number of a build ("10.0.22631" is Windows 11).

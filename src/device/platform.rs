@@ -143,7 +143,9 @@ impl Platform {
             return None;
         }
         let maker = ua.after("HbbTV/").and_then(|rest| rest.split(')').next()?.split(';').nth(1));
-        let maker = match maker.map(str::trim).unwrap_or_default() {
+        // Or as LG began: "_TV_O20/04.30.00 (LG, 65NANO816PA, wired)".
+        let named = || ua.text.split_once("_TV_")?.1.split_once('(')?.1.split_once(", ").map(|(maker, _)| maker);
+        let maker = match maker.or_else(named).map(str::trim).unwrap_or_default() {
             "LGE" => "LG",
             "TPVision" | "TPV" => "Philips",
             other => other,

@@ -1,7 +1,7 @@
 //! Programs by the words that they say: crawlers, apps, browsers, and browsers inside apps.
 
 /// Crawlers and monitors that look like a browser and whose name does not end in "bot".
-pub(super) const CRAWLERS: [&str; 26] = [
+pub(super) const CRAWLERS: [&str; 33] = [
     "AdsBot-Google",
     "Storebot-Google",
     "APIs-Google",
@@ -28,6 +28,13 @@ pub(super) const CRAWLERS: [&str; 26] = [
     "archive.org_bot",
     "Screaming Frog SEO Spider",
     "GTmetrix",
+    "Checkly",
+    "DatadogSynthetics",
+    "GoogleStackdriverMonitoring-UptimeChecks",
+    "HetrixTools",
+    "NewRelicPinger",
+    "Pingdom",
+    "StatusCake",
 ];
 
 /// Apps on computers that are a browser inside, or speak like one.
@@ -44,12 +51,11 @@ pub(super) const DESKTOP_APPS: [(&str, &str); 9] = [
 ];
 
 /// Programs that people know by another name than they give.
-pub(super) const KNOWN_AS: [(&str, &str); 8] = [
+pub(super) const KNOWN_AS: [(&str, &str); 7] = [
     ("PostmanRuntime", "Postman"),
     ("insomnia", "Insomnia"),
-    ("discord", "Discord"),
-    ("slack", "Slack"),
     ("Code", "Visual Studio Code"),
+    ("konqueror", "Konqueror"),
     ("node", "Node.js"),
     ("UnityPlayer", "Unity"),
     ("UnityWebRequest", "Unity"),
@@ -105,11 +111,11 @@ const TOOLS: [&str; 42] = [
 pub(super) const RUNTIMES: [&str; 5] = ["Python", "Ruby", "PHP", "Java", "Deno"];
 
 pub(super) fn is_tool(name: &str) -> bool {
-    TOOLS.contains(&name) || name.starts_with("Go-") || name.ends_with("-client")
+    TOOLS.contains(&name) || name.starts_with("Go-") || ["-client", " client"].iter().any(|end| name.ends_with(end))
 }
 
 /// Browsers inside apps: what the app adds to the header of the system's browser, its name, where its version is.
-pub(super) const IN_APP: [(&str, &str, &str); 54] = [
+pub(super) const IN_APP: [(&str, &str, &str); 56] = [
     ("FBAN/Messenger", "Messenger app", "FBAV/"),
     ("FB_IAB/Orca", "Messenger app", "FBAV/"),
     ("FB_IAB/MESSENGER", "Messenger app", "FBAV/"),
@@ -144,6 +150,8 @@ pub(super) const IN_APP: [(&str, &str, &str); 54] = [
     ("Zalo", "Zalo app", "Zalo/"),
     ("baiduboxapp/", "Baidu app", "baiduboxapp/"),
     ("AlipayClient/", "Alipay app", "AlipayClient/"),
+    ("AliApp(TB", "Taobao app", "AliApp(TB/"),
+    ("BingSapphire/", "Bing app", "BingSapphire/"),
     ("DingTalk/", "DingTalk app", "DingTalk/"),
     ("Weibo ", "Weibo app", "Weibo "),
     ("__weibo__", "Weibo app", "__weibo__"),

@@ -37,9 +37,13 @@ pub(super) fn cut_name(text: &str) -> Option<String> {
     valid_name(text.trim_end_matches('\u{200d}'))
 }
 
-/// The text, not longer than [`MAX_OUTPUT`] characters.
-pub(super) fn bounded(text: String) -> String {
-    if text.len() <= MAX_OUTPUT { text } else { text.chars().take(MAX_OUTPUT).collect() }
+/// The text, not longer than [`MAX_OUTPUT`] characters. A cut leaves no space at the end, and no joiner of half an emoji.
+pub(super) fn bounded(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_OUTPUT) {
+        text.truncate(end);
+        text.truncate(text.trim_end_matches(|last: char| last.is_whitespace() || last == '\u{200d}').len());
+    }
+    text
 }
 
 /// The part of a User-Agent that is looked at. All but visible ASCII becomes a space: real ones have nothing else, and

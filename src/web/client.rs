@@ -31,7 +31,8 @@ use crate::{
 ///   | `Device-Platform` | system and version: `iOS 18.5`, `Android 15` |
 ///   | `Device-Model` | `iPhone16,2`, `SM-S921B`, `Pixel 9` |
 ///   | `Device-Name` | what its owner calls it, in UTF-8, which may be percent-encoded |
-///   | `App-Name`, `App-Version` | the app |
+///   | `App-Name` | the app |
+///   | `App-Version` | its version; not shown anywhere yet |
 ///
 /// * **Which device it is**: by `Device-Id`, else by a cookie of its own, `__Host-device`, that the answer sets. The same
 ///   device that signs in again replaces its session.
@@ -112,7 +113,7 @@ impl Sessions {
 ///
 /// Sets `Accept-CH` (RFC 8942 §3.1).
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a name for two headers")]
+#[expect(clippy::exhaustive_structs, reason = "a name for one header")]
 pub struct ClientHints;
 
 impl IntoResponseParts for ClientHints {

@@ -71,6 +71,25 @@ fn kinds() {
 }
 
 #[test]
+fn a_system_without_a_name_is_none() {
+    for platform in ["/5", "- 5", "( /5", "\u{200b} 5", "\u{3164}/5"] {
+        let device = sent(&[("device-platform", platform)]);
+        assert_eq!(
+            (device.os, device.os_version, device.name.as_str()),
+            (None, None, "Unknown device"),
+            "{platform:?}"
+        );
+    }
+    assert_eq!(sent(&[("device-platform", "/5"), ("user-agent", "okhttp/4.12.0")]).name, "Android app");
+}
+
+#[test]
+fn a_line_that_is_cut_ends_in_something_to_see() {
+    let fields = [("device-platform", "iOS 18"), ("app-name", &*"a".repeat(63))];
+    assert_eq!(sent(&fields).name, "a".repeat(63));
+}
+
+#[test]
 fn the_apps_own_id() {
     let id = |lines: &[&str]| {
         let fields = Sent(lines.iter().map(|line| ("device-id".to_owned(), line.as_bytes().to_vec())).collect());

@@ -86,6 +86,9 @@ fn like_a_value() -> impl Strategy<Value = Vec<u8>> {
         "SM-S921B",
         "iOS 18.5",
         "Android ",
+        " 5",
+        "/5",
+        "- ",
         "\u{202e}",
         "\u{3164}",
         "\u{1f469}\u{200d}",
@@ -96,6 +99,7 @@ fn like_a_value() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec(any::<u8>(), 0..1200),
         prop::collection::vec(prop::sample::select(words.to_vec()), 0..60)
             .prop_map(|parts| parts.concat().into_bytes()),
+        prop::collection::vec(prop::sample::select(words.to_vec()), 1..4).prop_map(|parts| parts.concat().into_bytes()),
         like_a_header().prop_map(String::into_bytes),
     ]
 }

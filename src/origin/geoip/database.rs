@@ -160,12 +160,14 @@ impl<'a> Record<'a> {
 
 /// All of a file that stayed the same while it was read.
 fn bytes(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
+    // A device or a pipe may never end, and a pipe without a writer not even open.
+    let regular = |metadata: Metadata| match metadata.is_file() {
+        true => Ok(metadata),
+        false => Err(io::Error::other("it is no regular file")),
+    };
+    regular(fs::metadata(path)?)?;
     let mut file = fs::File::open(path)?;
-    let metadata = file.metadata()?;
-    // A device or a pipe may never end.
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
+    let metadata = regular(file.metadata()?)?;
     let stamp = Stamp::new(&metadata);
     let mut bytes = Vec::with_capacity(usize::try_from(stamp.length).unwrap_or_default());
     file.read_to_end(&mut bytes)?;

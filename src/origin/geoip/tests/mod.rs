@@ -195,3 +195,17 @@ async fn a_file_that_changes_while_it_is_read_is_not_read() {
     // Its length is told as none.
     assert!(refused(Path::new("/proc/self/status")).await.contains("cannot be read"));
 }
+
+/// Opening a pipe waits for somebody to write, for ever: on a thread that ends with the process only.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_is_not_waited_for() {
+    let directory = Directory::new();
+    let made = process::Command::new("mkfifo").arg(directory.file()).status().unwrap();
+    assert!(made.success());
+    let path = directory.file();
+    let refused = tokio::time::timeout(std::time::Duration::from_secs(5), GeoIp::open(path.clone())).await;
+    // Where it waits, a writer lets it go.
+    drop(fs::OpenOptions::new().read(true).write(true).open(path).unwrap());
+    assert!(refused.expect("it waits").unwrap_err().to_string().contains("cannot be read"));
+}
