@@ -98,7 +98,7 @@ impl fmt::Debug for UserId {
 ///
 /// Serialises as the object that `GET /sessions` returns: camelCase, times in RFC 3339 UTC, `null` for what is not
 /// known, and never a token.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Session {
@@ -158,6 +158,25 @@ pub struct Session {
     /// When and why it ended (`endedAt`, `endReason`); `None`, and not serialised, while it lives.
     #[serde(flatten)]
     pub ended: Option<Ended>,
+}
+
+/// Claims and metadata are the application's, and may be personal.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .field("user_id", &self.user_id)
+            .field("device", &self.device)
+            .field("ip_address", &self.ip_address)
+            .field("location", &self.location)
+            .field("created_at", &self.created_at)
+            .field("last_activity_at", &self.last_activity_at)
+            .field("expires_at", &self.expires_at)
+            .field("is_current", &self.is_current)
+            .field("pending", &self.pending)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -230,11 +249,14 @@ pub struct Ended {
     /// serialised: it may be an administrator's.
     #[serde(skip)]
     pub by: Option<String>,
+    /// It was none yet: the second factor was still to come.
+    #[serde(skip)]
+    pub(crate) of_pending: bool,
 }
 
 impl Ended {
     pub(crate) const fn new(at: OffsetDateTime, reason: EndReason, by: Option<String>) -> Self {
-        Self { at, reason, by }
+        Self { at, reason, by, of_pending: false }
     }
 }
 

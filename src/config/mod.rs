@@ -308,7 +308,8 @@ impl SessionsBuilder {
     ///
     /// A number is for everybody (`10`); [`SessionLimit::of_user`] and [`SessionLimit::of_client_type`] ask by plan or by
     /// kind of client. The same device that signs in again replaces its own session and needs no room; pending sessions
-    /// do not count.
+    /// do not count. Sessions that are imported or that another issuer signs in are let in whatever the limit is, and count
+    /// at the next sign-in here.
     pub fn max_sessions_per_user(self, limit: impl Into<SessionLimit>, on_limit: OnLimit) -> Self {
         Self { session_limit: Some((limit.into(), on_limit)), ..self }
     }

@@ -74,7 +74,7 @@ impl Arriving {
         match self.judge(&live, found) {
             SignInPolicy::Refuse => Err(Error::new(ErrorKind::SignInRefused, "the application refused the sign-in")),
             SignInPolicy::RequireSecondFactor => {
-                let lifetime = super::PENDING_FOR.min(self.inner.settings.absolute_lifetime);
+                let lifetime = self.inner.pending_for();
                 Ok(Admission::Pending { lifetime, ends: too_many(pending) })
             }
             SignInPolicy::Allow | SignInPolicy::Tell => {
@@ -141,7 +141,10 @@ impl Arriving {
     /// The device's earlier session goes in any case; others go where there are too many.
     fn make_room(&self, live: &[&Session], found: &Found) -> Result<Vec<End>, Error> {
         let end = |id, reason| End { id, reason, at: None };
-        let same = |session: &Session| self.key.is_some() && session.device_key == self.key;
+        // Of the same device; or the one in the cookie that is overwritten, also where the browser is not known again.
+        let same = |session: &Session| {
+            self.key.is_some() && session.device_key == self.key || found.replaces == Some(session.id)
+        };
         let replaced = live.iter().filter(|session| same(session));
         let mut ends: Vec<_> = replaced.map(|session| end(session.id, EndReason::Replaced)).collect();
         let Some((limit, on_limit)) = &self.inner.settings.session_limit else { return Ok(ends) };

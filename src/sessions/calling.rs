@@ -21,7 +21,7 @@ pub(crate) struct Calling {
     pub(crate) browser: Browser,
     /// The id of the device, where the application says it.
     pub(crate) device_id: Option<Box<str>>,
-    /// It was a request, so a cookie can be set on the answer.
+    /// It was a request that a browser sends its cookies with, so one can be set on the answer.
     pub(crate) takes_cookies: bool,
 }
 

@@ -38,7 +38,7 @@ impl Inner {
             EndTarget::All { caller, .. } => *caller,
             EndTarget::These { .. } => None,
         };
-        let outcome = match self.store.end(request.clone()).await {
+        let mut outcome = match self.store.end(request.clone()).await {
             Err(error) if error.is_worth_another_try() => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "ending again");
                 let again = self.store.end(request.clone()).await;
@@ -59,8 +59,12 @@ impl Inner {
             }
             first => first?,
         };
-        match (&outcome, named) {
-            (EndOutcome::Ended(ended), _) => self.learn_of(ended),
+        match (&mut outcome, named) {
+            (EndOutcome::Ended(ended), _) => {
+                self.learn_of(ended);
+                // They were in no list, so they are in no number.
+                ended.retain(|(_, ended)| !ended.of_pending);
+            }
             // It ended elsewhere, and this node may not have been told yet.
             (EndOutcome::AlreadyEnded(ended) | EndOutcome::CallerEnded(Some(ended)), Some(id)) => {
                 self.cache.mark_ended(id, ended);

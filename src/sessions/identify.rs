@@ -116,7 +116,8 @@ impl Sessions {
             _ => self.verify(&set, token, usage, now)?,
         };
         if known.expires <= now {
-            return Err(Unidentified::Refused(Refused { why: Refusal::TokenExpired, named: Some(known.named()) }));
+            let named = (!known.pending).then(|| known.named());
+            return Err(Unidentified::Refused(Refused { why: Refusal::TokenExpired, named }));
         }
         Ok(known)
     }

@@ -137,8 +137,17 @@ impl Sessions {
     /// Dropped, it is carried out all the same.
     pub async fn import(&self, sessions: impl IntoIterator<Item = ImportSession> + Send) -> Result<usize, Error> {
         let lifetime = self.0.settings.absolute_lifetime;
-        let rows = sessions.into_iter().map(|one| one.row(lifetime)).collect::<Result<Vec<_>, _>>()?;
+        let mut rows = sessions.into_iter().map(|one| one.row(lifetime)).collect::<Result<Vec<_>, _>>()?;
+        // Two that import the same wait for each other in one order.
+        rows.sort_by_key(|row| row.new.id);
         let inner = Arc::clone(&self.0);
-        self.detached("importing sessions", async move { inner.store.import(rows).await }).await
+        self.detached("importing sessions", async move {
+            let ids: Vec<_> = rows.iter().map(|row| row.new.id).collect();
+            let imported = inner.store.import(rows).await;
+            // Their tokens may have been refused a moment ago; also where it is not known whether it was carried out.
+            ids.into_iter().for_each(|id| inner.cache.mark_stale(id));
+            imported
+        })
+        .await
     }
 }

@@ -57,7 +57,7 @@ pub(crate) use self::{
     validate::{Caller, PendingRead, Validation},
     verdict::{Refusal, Refused, Verdict},
 };
-use self::{confirm::InUseQueue, keys::KeySet, pending::PENDING_FOR, turns::Turns};
+use self::{confirm::InUseQueue, keys::KeySet, turns::Turns};
 #[cfg(feature = "jwks")]
 use crate::token::issuer::Issuers;
 use crate::{

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{ANSWER_WITHIN, CurrentSession, Sessions, SignedIn, admit::Arriving, by, sign_in::Wanted};
+use super::{ANSWER_WITHIN, CurrentSession, Inner, Sessions, SignedIn, admit::Arriving, by, sign_in::Wanted};
 use crate::{
     error::{Error, ErrorKind},
     origin::Whence,
@@ -35,7 +35,7 @@ use crate::{
 ///     Json(code): Json<String>,
 /// ) -> Result<Response, Error> {
 ///     if !is_right(pending.user_id().as_str(), &code) {
-///         return Ok(wrong_code()); // and count: five wrong codes are enough
+///         return Ok(wrong_code()); // and count, for the user: whoever has the password gets more than one try
 ///     }
 ///     Ok(sessions.confirm(&pending).await?.into_response())
 /// }
@@ -87,11 +87,12 @@ impl Sessions {
     ///
     /// Dropped, the user may or may not be in; then they sign in again.
     pub async fn confirm(&self, pending: &PendingSession) -> Result<SignedIn, Error> {
-        // Of all that is asked on the way, together.
-        by(Instant::now() + ANSWER_WITHIN, CONFIRMING, self.confirm_at_length(pending)).await
+        let until = Instant::now() + ANSWER_WITHIN;
+        by(until, CONFIRMING, self.confirm_at_length(pending, until)).await
     }
 
-    async fn confirm_at_length(&self, PendingSession(current): &PendingSession) -> Result<SignedIn, Error> {
+    async fn confirm_at_length(&self, pending: &PendingSession, until: Instant) -> Result<SignedIn, Error> {
+        let PendingSession(current) = pending;
         let named = current.token().named();
         let usage = current.token().usage;
         let (id, user) = (named.0, named.1.clone());
@@ -115,17 +116,27 @@ impl Sessions {
             signals: Arc::new(OnceLock::new()),
         };
         let session = self
-            .admit(Arrival(Comes::Complete { id, user, device_key: row.device_key, absolute_lifetime }), arriving)
+            .admit(
+                Arrival(Comes::Complete { id, user, device_key: row.device_key, absolute_lifetime }),
+                arriving,
+                until,
+            )
             .await?;
-        self.0.cache.mark_stale(id);
         if session.generations.current != wanted.generation {
-            return Err(Error::new(ErrorKind::InvalidToken, "completing a session that is not pending"));
+            return Err(Error::new(ErrorKind::InvalidToken, CONFIRMING));
         }
         Ok(SignedIn::new(session, credential.for_loopback(current.is_on_loopback())))
     }
 }
 
+impl Inner {
+    /// How long a session may be pending.
+    pub(super) fn pending_for(&self) -> Duration {
+        PENDING_FOR.min(self.settings.absolute_lifetime).min(self.settings.lives.idle)
+    }
+}
+
 /// As long as it may take to find the phone.
-pub(super) const PENDING_FOR: Duration = Duration::from_secs(10 * 60);
+const PENDING_FOR: Duration = Duration::from_secs(10 * 60);
 
 const CONFIRMING: &str = "confirming a session";

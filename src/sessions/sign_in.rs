@@ -16,7 +16,6 @@ use super::{
     browser::SessionCookie,
     by,
     calling::{Calling, Identity},
-    in_time,
     issue::object,
 };
 use crate::{
@@ -247,10 +246,11 @@ impl Sessions {
     /// Dropped, the row may or may not have been added; nobody then holds its token.
     pub async fn sign_in(&self, sign_in: SignIn) -> Result<SignedIn, Error> {
         // Of all that is asked on the way, together.
-        by(Instant::now() + ANSWER_WITHIN, SIGNING_IN, self.sign_in_at_length(sign_in)).await
+        let until = Instant::now() + ANSWER_WITHIN;
+        by(until, SIGNING_IN, self.sign_in_at_length(sign_in, until)).await
     }
 
-    async fn sign_in_at_length(&self, sign_in: SignIn) -> Result<SignedIn, Error> {
+    async fn sign_in_at_length(&self, sign_in: SignIn, until: Instant) -> Result<SignedIn, Error> {
         let SignIn { user_id, calling, claims, metadata, cookie, cross_site_checked, failed_attempts, .. } = sign_in;
         let (claims, metadata) = (claims?, metadata?);
         let browser = calling.as_ref().map(|calling| calling.browser.clone());
@@ -297,10 +297,10 @@ impl Sessions {
             policy: sign_in.policy,
             signals: Arc::clone(&signals),
         };
-        let session = self.admit(Arrival(Comes::New(Box::new(new))), arriving).await?;
+        let session = self.admit(Arrival(Comes::New(Box::new(new))), arriving, until).await?;
         let on_loopback = browser.as_ref().is_some_and(|browser| self.is_on_loopback(browser));
         let credential = match session.pending {
-            true => self.0.pending_credential(&named, usage, super::PENDING_FOR.min(absolute_lifetime))?,
+            true => self.0.pending_credential(&named, usage, self.0.pending_for())?,
             false => credential,
         };
         let signed_in = SignedIn::new(session, credential.for_loopback(on_loopback));
@@ -311,13 +311,14 @@ impl Sessions {
         Ok(SignedIn { signals: taken(&signals), device_cookie, ..signed_in })
     }
 
-    /// The transaction, and what this node makes of it. Goes on even if the caller goes away.
-    pub(super) async fn admit(&self, arrival: Arrival, arriving: Arriving) -> Result<Session, Error> {
+    /// The transaction, and what this node makes of it. Goes on even if the caller goes away, but is not begun after
+    /// `until`: whoever waited for it has been told otherwise, and others would end for nothing.
+    pub(super) async fn admit(&self, arrival: Arrival, arriving: Arriving, until: Instant) -> Result<Session, Error> {
         let (inner, user) = (Arc::clone(&self.0), arriving.user.clone());
         let sessions = self.clone();
         self.detached(SIGNING_IN, async move {
             // Whoever waits for longer has been told that it failed, and nothing is to come of it later.
-            let turn = in_time(SIGNING_IN, async { Ok(inner.signing_in.take(&user).await) }).await?;
+            let turn = by(until, SIGNING_IN, async { Ok(inner.signing_in.take(&user).await) }).await?;
             let (id, admitting) = (arriving.id, arriving.admit());
             let admitted = inner.store.admit(arrival, admitting).await;
             drop(turn);
@@ -329,6 +330,8 @@ impl Sessions {
             });
             let Admitted { mut session, ended, replaces } = admitted?;
             inner.learn_of(&ended);
+            // One that was pending.
+            inner.cache.mark_stale(id);
             session.is_current = true;
             session.expires_at = policy::expires_at(&session, inner.settings.lives);
             let is_over = |id: &SessionId| ended.iter().any(|(ended, _)| ended == id);

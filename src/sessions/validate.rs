@@ -175,7 +175,7 @@ impl Sessions {
         let Generations { at_floor, at_root, .. } = session.generations;
         if token.generation.is_some_and(|generation| refresh::below_floor(at_floor, at_root, generation)) {
             // The innocent refreshes and goes on; whoever was left behind is found by that.
-            return Some(Verdict::Refused(Refused { why: Refusal::TokenExpired, named: Some(token.named()) }));
+            return Some(Verdict::Refused(given_up(token)));
         }
         match (session.pending, token.pending) {
             (false, false) => Some(Verdict::Live(CurrentSession::new(Arc::clone(token), reading))),
@@ -183,13 +183,18 @@ impl Sessions {
             // Its other tokens are made when it is no longer pending: the row was read before that.
             (true, false) => None,
             // Of the way to the second factor, which has been gone.
-            (false, true) => Some(Verdict::Refused(Refused { why: Refusal::TokenExpired, named: Some(token.named()) })),
+            (false, true) => Some(Verdict::Refused(given_up(token))),
         }
     }
 }
 
 /// A verdict that only a newer row could turn (idle, not fresh) needs one read no longer ago than this.
 pub(super) const FRESH: Duration = Duration::from_secs(1);
+
+/// What was on the way to a second factor is not even good for signing out what came of it.
+fn given_up(token: &KnownToken) -> Refused {
+    Refused { why: Refusal::TokenExpired, named: (!token.pending).then(|| token.named()) }
+}
 
 fn ended_refusal(token: &KnownToken, reason: &EndReason) -> Refused {
     Refused { why: Refusal::SessionEnded(reason.clone()), named: Some(token.named()) }

@@ -54,6 +54,8 @@ pub(crate) struct Found {
     pub(crate) live: Vec<Session>,
     /// The tokens of the one that arrives, if it has a row.
     pub(crate) tokens: Option<State>,
+    /// The session that its browser had before, whosever that is.
+    pub(crate) replaces: Option<SessionId>,
     /// The user has known devices.
     pub(crate) has_devices: bool,
     /// This one is, and may have a name of its owner's.
@@ -70,6 +72,7 @@ impl Found {
         Self {
             live,
             tokens: None,
+            replaces: None,
             has_devices: false,
             device: None,
             countries: Vec::new(),

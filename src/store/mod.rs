@@ -10,7 +10,9 @@ use std::{fmt::Debug, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Du
 
 use time::OffsetDateTime;
 
-pub(crate) use self::admit::{Admission, COUNTRIES_FOR, Comes, DEVICE_FOR, DEVICES_OF_A_USER, End, Found, SOME};
+#[cfg(feature = "postgres")]
+pub(crate) use self::admit::SOME;
+pub(crate) use self::admit::{Admission, COUNTRIES_FOR, Comes, DEVICE_FOR, DEVICES_OF_A_USER, End, Found};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{MIGRATIONS, Migration, PostgresStore};
 pub use self::{
@@ -64,7 +66,7 @@ pub trait SessionStore: Debug + Send + Sync + sealed::Sealed + 'static {
     fn list<'a>(&'a self, user: &'a UserId) -> StoreFuture<'a, Loaded>;
 
     /// A user's rows that have ended `within` this span, the newest end first and at most `limit` of them; and those that
-    /// have not ended but may have run out.
+    /// have not ended but may have run out. Not those that were never more than pending.
     fn history<'a>(&'a self, user: &'a UserId, within: Duration, limit: usize) -> StoreFuture<'a, Loaded>;
 
     /// One step of a walk over the live rows, in an order of the store's own: the ids of those that `filter` means. Where

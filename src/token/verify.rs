@@ -124,7 +124,13 @@ impl TokenKeys {
 
         let payload = decode(payload, "payload is not base64url of text")?;
         let of_another_key = self.signer.as_ref().is_some_and(|signer| signer.kid != key.kid);
-        let verified = self.judge(&payload, of_another_key, now)?;
+        let verified = self.judge(&payload, of_another_key, now).map_err(|refusal| match refusal {
+            // There is no other token to be had for it, and whoever holds it may not even sign out.
+            TokenRefusal::Expired { .. } if usage == TokenUse::Pending => {
+                "on the way to a second factor for too long".into()
+            }
+            refusal => refusal,
+        })?;
         Ok(VerifiedToken { pending: usage == TokenUse::Pending, ..verified })
     }
 

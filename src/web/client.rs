@@ -87,7 +87,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
             fields.remove(credential);
         }
         let (peer, fields) = (peer(&parts.extensions), Arc::new(fields));
-        Ok(Self(Calling { peer, fields, browser, device_id: None, takes_cookies: true }))
+        // With what another site posts, a browser sends no `SameSite=Lax` cookie: one that is set on the answer would take the
+        // place of the one that it has.
+        let takes_cookies = !browser.cross_site || parts.method.is_safe();
+        Ok(Self(Calling { peer, fields, browser, device_id: None, takes_cookies }))
     }
 }
 

@@ -229,8 +229,8 @@ impl<S: Send + Sync> FromRequestParts<S> for PendingSession {
         let judgement = Judgement::from_parts(parts)?;
         let rejection = match &judgement.verdict {
             Verdict::Pending(current) => return Ok(Self::new(current.clone())),
-            // There is nothing to confirm: this is another step of signing in.
-            Verdict::Live(_) => SessionRejection::new(Cause::InvalidToken),
+            // The code was sent twice, say.
+            Verdict::Live(_) => SessionRejection::new(Cause::NotPending),
             other => SessionRejection::of(other).unwrap_or_else(|| SessionRejection::new(Cause::InvalidToken)),
         };
         Err(judgement.answer(rejection, parts))

@@ -35,6 +35,8 @@ pub(super) enum Cause {
     SessionEnded(EndReason),
     TwoCredentials,
     SecondFactorRequired,
+    /// The second factor was to be checked of a session that needs none.
+    NotPending,
     /// The user must have proved who they are no longer ago than this.
     FreshAuthRequired(Duration),
     CrossSite,
@@ -70,7 +72,7 @@ impl SessionRejection {
         self
     }
 
-    /// The status of our answer: 401, 400 for contradicting credentials, 403 for a request by cookie that another site
+    /// The status of our answer: 401, 400 for contradicting credentials, 409 for a second factor that is not needed, 403 for a request by cookie that another site
     /// made the browser send, 503 where the database could not be asked,
     /// 500 where the layer is missing.
     #[must_use]
@@ -78,6 +80,7 @@ impl SessionRejection {
         match self.cause {
             Cause::LayerMissing | Cause::NoStore => StatusCode::INTERNAL_SERVER_ERROR,
             Cause::TwoCredentials => StatusCode::BAD_REQUEST,
+            Cause::NotPending => StatusCode::CONFLICT,
             Cause::CrossSite => StatusCode::FORBIDDEN,
             Cause::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Cause::MissingToken
@@ -100,6 +103,7 @@ impl SessionRejection {
             Cause::SessionEnded(_) => "session_ended",
             Cause::TwoCredentials => "invalid_request",
             Cause::SecondFactorRequired => "second_factor_required",
+            Cause::NotPending => "not_pending",
             Cause::FreshAuthRequired(_) => "fresh_auth_required",
             Cause::CrossSite => "cross_site_request",
             Cause::Unavailable => "temporarily_unavailable",
@@ -118,7 +122,9 @@ impl SessionRejection {
     /// RFC 6750 §3: no `error` where nothing was sent that could be wrong.
     fn challenge(&self) -> Option<Cow<'static, str>> {
         Some(Cow::Borrowed(match self.cause {
-            Cause::LayerMissing | Cause::NoStore | Cause::CrossSite | Cause::Unavailable => return None,
+            Cause::LayerMissing | Cause::NoStore | Cause::CrossSite | Cause::NotPending | Cause::Unavailable => {
+                return None;
+            }
             Cause::MissingToken => r#"Bearer realm="sessions""#,
             Cause::TwoCredentials => r#"Bearer realm="sessions", error="invalid_request""#,
             Cause::InvalidToken | Cause::TokenExpired | Cause::SessionEnded(_) => {
@@ -143,6 +149,7 @@ impl SessionRejection {
             Cause::SessionEnded(_) => "the session has ended: sign in again",
             Cause::TwoCredentials => "the request carries credentials of different sessions: send one",
             Cause::SecondFactorRequired => "the second factor is still to come",
+            Cause::NotPending => "this session is complete: it needs no second factor",
             Cause::FreshAuthRequired(_) => "prove once more who you are: this needs a fresh sign-in",
             Cause::CrossSite => "another site made the browser send this request: open the page itself",
             Cause::Unavailable => "sessions cannot be checked at the moment: keep your token and try again",

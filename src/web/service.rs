@@ -99,7 +99,7 @@ impl Shared {
         if let (Some(outer), None) = (outer, &self.credential) {
             let judging = match &outer.verdict {
                 // The same session once more, wherever its token came from. A refusal is evidence already.
-                Verdict::Live(current) if self.strict && !outer.is_strict() => {
+                Verdict::Live(current) | Verdict::Pending(current) if self.strict && !outer.is_strict() => {
                     Judging::Read { pending: sessions.read_again(current), arrival: outer.arrival, began: outer.began }
                 }
                 _ => Judging::Done(outer.taken_over(self)),

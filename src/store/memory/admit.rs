@@ -114,13 +114,13 @@ impl MemoryStore {
         let (user, key) = match &arrival.0 {
             Comes::New(new) if rows.contains_key(&new.id) => return Err(exists()),
             Comes::New(new) => (new.user_id.clone(), new.device_key),
-            Comes::Complete { id, user, .. } => {
+            Comes::Complete { id, user, device_key, .. } => {
                 let row = rows.get(id).filter(|row| row.user_id == *user);
                 let row = row.ok_or_else(|| Error::new(ErrorKind::InvalidToken, "adding a session"))?;
                 if let Some(ended) = &row.ended {
                     return Err(Error::session_ended("adding a session", ended.reason.clone()));
                 }
-                (user.clone(), row.device_key)
+                (user.clone(), *device_key)
             }
         };
         let own = |row: &&Session| row.user_id == user;
@@ -131,6 +131,12 @@ impl MemoryStore {
             let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
             found.tokens = Some(tokens.get(id).copied().unwrap_or_else(State::new));
         }
+        found.replaces = match &arrival.0 {
+            // Of a second factor that nobody showed: what its cookie had overwritten goes in its place.
+            Comes::New(new) => new.replaces.map(|held| known.replaces.get(&held).copied().unwrap_or(held)),
+            Comes::Complete { id, .. } => known.replaces.get(id).copied(),
+        };
+        let replaces = found.replaces;
         let found = known.look_up(&user, key, now, found);
         let admission = (admit.decide)(&found)?;
         let (ends, pending_for, tokens) = match admission {
@@ -151,14 +157,12 @@ impl MemoryStore {
             }
         }
         let name = found.device.flatten();
-        let (mut session, replaces) = match arrival.0 {
+        let mut session = match arrival.0 {
             Comes::New(new) => {
-                // Of a second factor that nobody showed: what its cookie had overwritten goes in its place.
-                let replaces = new.replaces.map(|held| known.replaces.get(&held).copied().unwrap_or(held));
                 if let (Some(replaces), true) = (replaces, pending_for.is_some()) {
                     known.replaces.insert(new.id, replaces);
                 }
-                (row_of(*new, now, pending_for), replaces)
+                row_of(*new, now, pending_for)
             }
             Comes::Complete { id, absolute_lifetime, .. } => {
                 let row = rows.get_mut(&id).ok_or_else(exists)?;
@@ -171,7 +175,8 @@ impl MemoryStore {
                     row.generations = state.generations();
                     self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(id, state);
                 }
-                (row.clone(), known.replaces.remove(&id))
+                known.replaces.remove(&id);
+                row.clone()
             }
         };
         if let Some(name) = name {

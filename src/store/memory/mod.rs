@@ -74,6 +74,7 @@ impl MemoryStore {
                         Some(ended) => EndOutcome::AlreadyEnded(ended.clone()),
                         None => {
                             let ended = Ended::new(now, request.reason, request.by);
+                            let ended = Ended { of_pending: row.pending, ..ended };
                             row.ended = Some(ended.clone());
                             EndOutcome::Ended(vec![(id, ended)])
                         }
@@ -89,7 +90,7 @@ impl MemoryStore {
                 for id in ids {
                     if let Some(row) = rows.get_mut(&id).filter(|row| row.ended.is_none()) {
                         row.ended = Some(ended.clone());
-                        done.push((id, ended.clone()));
+                        done.push((id, Ended { of_pending: row.pending, ..ended.clone() }));
                     }
                 }
                 return EndOutcome::Ended(done);
@@ -110,7 +111,7 @@ impl MemoryStore {
         for row in rows.values_mut() {
             if row.user_id == user && is_live(row) && Some(row.id) != keep {
                 row.ended = Some(ended.clone());
-                done.push((row.id, ended.clone()));
+                done.push((row.id, Ended { of_pending: row.pending, ..ended.clone() }));
             }
         }
         EndOutcome::Ended(done)

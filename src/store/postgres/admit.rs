@@ -42,7 +42,15 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
         }
         tokens = Some(pending.tokens);
     }
-    let found = known(&write, sql, &user, key, Found { tokens, ..Found::new(live) }).await?;
+    let replaces = match &arrival.0 {
+        Comes::New(new) => match new.replaces {
+            // Of a second factor that nobody showed: what its cookie had overwritten goes in its place.
+            Some(held) => held_before(&write, sql, held).await?.or(Some(held)),
+            None => None,
+        },
+        Comes::Complete { id, .. } => held_before(&write, sql, *id).await?,
+    };
+    let found = known(&write, sql, &user, key, Found { tokens, replaces, ..Found::new(live) }).await?;
     let admission = match (admit.decide)(&found) {
         Ok(admission) => admission,
         Err(refused) => return refuse(write, refused).await,
@@ -57,17 +65,13 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
     };
     let ended = end(&write, sql, &ends, by).await?;
     let name = found.device.flatten();
-    let (session, replaces) = match arrival.0 {
+    let session = match arrival.0 {
         Comes::New(mut new) => {
             if let Some(name) = name {
                 new.device.name = name;
             }
-            if let Some(held) = new.replaces {
-                // Of a second factor that nobody showed: what its cookie had overwritten goes in its place.
-                new.replaces = replaces(&write, sql, held).await?.or(Some(held));
-            }
-            let session = insert(&write, sql, &new, pending_for).await?;
-            (session, new.replaces)
+            new.replaces = replaces;
+            insert(&write, sql, &new, pending_for).await?
         }
         Comes::Complete { id, absolute_lifetime, .. } => {
             complete(&write, sql, id, absolute_lifetime, name.as_deref(), new_tokens).await?
@@ -84,6 +88,13 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
 async fn refuse<T>(write: Write, refused: Error) -> Result<T, Error> {
     let _nothing = write.commit().await;
     Err(refused)
+}
+
+/// What the row of a pending session remembers.
+async fn held_before(write: &Write, sql: &Sql, id: SessionId) -> Result<Option<SessionId>, Error> {
+    let rows = write.query(&sql.replaces, &[(&id.as_uuid(), Type::UUID)]).await?;
+    let replaces = rows.first().map(|row| row::get::<Option<uuid::Uuid>>(row, "replaces")).transpose()?.flatten();
+    Ok(replaces.map(SessionId::from))
 }
 
 /// For sessions that somebody else signs in: nothing is looked at.
@@ -204,24 +215,15 @@ async fn complete(
     lifetime: Duration,
     name: Option<&str>,
     state: Option<State>,
-) -> Result<(Session, Option<SessionId>), Error> {
+) -> Result<Session, Error> {
     let uuid = id.as_uuid();
-    let replaces = replaces(write, sql, id).await?;
     let parameters: [Parameter<'_>; 3] = [(&uuid, Type::UUID), (&seconds(lifetime), Type::FLOAT8), (&name, Type::TEXT)];
     write.query(&sql.complete, &parameters).await?;
     if let Some(state) = state {
         tokens::store(write, sql, id, &state, true).await?;
     }
     let rows = write.query(&sql.load_one, &[(&uuid, Type::UUID)]).await?;
-    let session = rows.first().map(row::session).transpose()?.ok_or_else(gone)?;
-    Ok((session, replaces))
-}
-
-/// The session that is to end when this one is no longer pending.
-async fn replaces(write: &Write, sql: &Sql, id: SessionId) -> Result<Option<SessionId>, Error> {
-    let rows = write.query(&sql.replaces, &[(&id.as_uuid(), Type::UUID)]).await?;
-    let replaces = rows.first().map(|row| row::get::<Option<uuid::Uuid>>(row, "replaces")).transpose()?.flatten();
-    Ok(replaces.map(SessionId::from))
+    rows.first().map(row::session).transpose()?.ok_or_else(gone)
 }
 
 /// The device and the country are known from now on.

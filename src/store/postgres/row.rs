@@ -114,12 +114,16 @@ pub(super) fn loaded(rows: &[Row]) -> Result<Loaded, Error> {
 pub(super) fn ended(row: &Row) -> Result<Option<Ended>, Error> {
     let Some(at) = get::<Option<OffsetDateTime>>(row, "ended_at")? else { return Ok(None) };
     let reason = get::<&str>(row, "end_reason")?.into();
-    Ok(Some(Ended { at, reason, by: get(row, "ended_by")? }))
+    Ok(Some(Ended::new(at, reason, get(row, "ended_by")?)))
 }
 
 pub(super) fn ended_ids(rows: &[Row]) -> Result<Ends, Error> {
     let missing = || Error::new(ErrorKind::Schema, "an ended session was returned without its end");
-    rows.iter().map(|row| Ok((id(row)?, ended(row)?.ok_or_else(missing)?))).collect()
+    let end = |row: &Row| {
+        let ended = ended(row)?.ok_or_else(missing)?;
+        Ok((id(row)?, Ended { of_pending: get(row, "pending")?, ..ended }))
+    };
+    rows.iter().map(end).collect()
 }
 
 pub(super) fn ids(rows: &[Row]) -> Result<Vec<SessionId>, Error> {

@@ -20,7 +20,7 @@ const TOKENS: &str = "root, \
 
 /// What is told of an end: see `COLUMNS`.
 const END: &str =
-    "s.id, greatest(least(s.ended_at, '9999-01-01Z'), '0001-01-01Z') AS ended_at, s.end_reason, s.ended_by";
+    "s.id, greatest(least(s.ended_at, '9999-01-01Z'), '0001-01-01Z') AS ended_at, s.end_reason, s.ended_by, s.pending";
 
 #[derive(Debug)]
 pub(super) struct Sql {
@@ -84,7 +84,7 @@ impl Sql {
             end_one: format!(
                 "UPDATE {table} SET ended_at = clock_timestamp(), end_reason = $3, ended_by = $4 \
                  WHERE id = $1 AND ($2::text IS NULL OR user_id = $2) AND ended_at IS NULL \
-                 RETURNING id, ended_at, end_reason, ended_by"
+                 RETURNING id, ended_at, end_reason, ended_by, pending"
             ),
             how_it_ended: format!(
                 "SELECT CASE WHEN ended_at IS NOT NULL THEN greatest(least(ended_at, '9999-01-01Z'), '0001-01-01Z') END AS \
@@ -97,7 +97,7 @@ impl Sql {
             ),
             end_these: format!(
                 "UPDATE {table} SET ended_at = clock_timestamp(), end_reason = $2, ended_by = $3 \
-                 WHERE id = ANY($1) AND ended_at IS NULL RETURNING id, ended_at, end_reason, ended_by"
+                 WHERE id = ANY($1) AND ended_at IS NULL RETURNING id, ended_at, end_reason, ended_by, pending"
             ),
             // Never waits for a lock and so never takes part in a deadlock; a row that somebody else holds is handed
             // back. `live` is what the statement's snapshot shows: a row that has ended since is in it but not in
