@@ -155,6 +155,8 @@ mod words {
     struct Refresh;
     #[doc = include_str!("../docs/keys.md")]
     struct Keys;
+    #[doc = include_str!("../docs/streams.md")]
+    struct Streams;
     #[cfg(feature = "jwks")]
     #[doc = include_str!("../docs/issuers.md")]
     struct Issuers;

@@ -10,7 +10,6 @@ mod http;
 #[path = "support/idp.rs"]
 mod idp;
 #[path = "support/stall.rs"]
-#[allow(dead_code, reason = "a part of it is used")]
 mod stall;
 mod support;
 

@@ -49,6 +49,25 @@ async fn counts(sessions: &Sessions, app: &Router, sent: &[Sent]) -> bool {
     sessions.health().queued_activity == 1
 }
 
+/// A browser opens it again for as long as the page is open, whoever is there. The control: a request that is more than that.
+#[tokio::test]
+async fn an_event_source_does_not_count_by_default() {
+    let (_, sessions) = timed().await;
+    let token = token(&sessions).await;
+    let sent = |accept: &str| [bearer(&token), ("accept", accept.to_owned())];
+    let layer = SessionValidationLayer::new(sessions.clone());
+    let decided = layer.clone().counts_as_activity(|_| true);
+    for (layer, accept, expected) in [
+        (layer.clone(), "text/event-stream", false),
+        (layer.clone().strict(), "text/event-stream", false),
+        (layer.clone(), "application/json, text/event-stream", true),
+        (layer, "*/*", true),
+        (decided, "text/event-stream", true),
+    ] {
+        assert_eq!(counts(&sessions, &me().layer(layer), &sent(accept)).await, expected, "{accept}");
+    }
+}
+
 #[tokio::test]
 async fn every_request_counts_by_default() {
     let (_, sessions) = timed().await;

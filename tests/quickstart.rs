@@ -8,12 +8,15 @@ mod support;
 mod process;
 #[path = "quickstart/signing_in.rs"]
 mod signing_in;
+#[path = "support/streams.rs"]
+mod streams;
 
 use std::time::{Duration, Instant};
 
 use process::Quickstart;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use streams::Events;
 use support::{TestDb, eventually};
 use time::OffsetDateTime;
 use tokio::{
@@ -114,6 +117,25 @@ async fn a_client_that_never_finishes_its_request_does_not_keep_it() {
     let ended = node.stop("TERM").await;
     assert_eq!(ended.status.code(), Some(0), "{}", ended.output);
     assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
+}
+
+/// What becomes of a server that does not close them is in tests/live_streams_http.rs.
+#[tokio::test]
+async fn open_streams_of_events_do_not_keep_it_and_end_cleanly() {
+    let db = TestDb::new().await;
+    let node = Quickstart::serving(&[("DATABASE_URL", db.url())]).await;
+    let ahmed = login(&node).await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(Events::open(http().get(node.url("/sessions/events")).bearer_auth(token(&ahmed))).await);
+    }
+    let ended = node.stop("TERM").await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.output);
+    assert!(ended.took < Duration::from_secs(2), "{:?}", ended.took);
+    for stream in streams {
+        // Chunk by chunk to the last, and no word of an end.
+        assert_eq!(stream.all_it_says().await, "");
+    }
 }
 
 #[tokio::test]

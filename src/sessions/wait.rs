@@ -30,14 +30,19 @@ async fn look(token: &Arc<KnownToken>) -> Result<EndReason, Duration> {
     // Not kept while waiting: a waiter keeps nothing alive.
     let sessions = token.home.upgrade().map(Sessions::from_inner).ok_or(Duration::MAX)?;
     let settings = &sessions.0.settings;
-    let verdict = match sessions.judge_cached(token, sessions.tick()) {
-        Some(verdict) => verdict,
+    let (verdict, has_read) = match sessions.judge_cached(token, sessions.tick()) {
+        Some(verdict) => (verdict, false),
         None => {
             let deadline = Instant::now() + ANSWER_WITHIN;
-            sessions.read_and_judge(token, false, None, deadline).await.unwrap_or(Verdict::Unavailable)
+            let judged = sessions.read_and_judge(token, false, None, deadline).await;
+            (judged.unwrap_or(Verdict::Unavailable), true)
         }
     };
     match verdict {
+        // By `outage_grace`, and not by a read: as unavailable, or else it would be looked at without a pause.
+        Verdict::Live(current) if has_read && sessions.0.cache.believed_until(current.reading()) <= sessions.tick() => {
+            Err(settings.max_staleness)
+        }
         Verdict::Live(current) => {
             // Until it runs out, or until what was just looked at could not be believed any more.
             let until = current.ends_at(settings.lives).min(sessions.0.cache.believed_until(current.reading()));

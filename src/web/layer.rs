@@ -101,7 +101,8 @@ impl SessionValidationLayer {
         self.with(|shared| shared.credential = Some(Arc::new(find)))
     }
 
-    /// Which requests count as activity. Default: all. What a page does by itself, such as polling, should not keep a
+    /// Which requests count as activity. Default: all but those of an `EventSource` (`GET` with `Accept: text/event-stream`),
+    /// which browsers repeat for as long as the page is open. What a page does by itself, such as polling, should not keep a
     /// session alive that nobody uses.
     ///
     /// ```

@@ -110,12 +110,12 @@ impl Shared {
             let head = Head::of(&request);
             let on_loopback = is_on_loopback(sessions, head);
             let presented = credential::find(head.headers, on_loopback);
-            let judging = self.judge_presented(sessions, presented, true, on_loopback, head);
+            let judging = self.judge_presented(sessions, presented, !opens_a_stream(head), on_loopback, head);
             return (request, judging);
         }
         let (parts, body) = request.into_parts();
-        let touch = self.counts.as_ref().is_none_or(|counts| counts(&parts));
         let head = Head::of_parts(&parts);
+        let touch = self.counts.as_ref().map_or_else(|| !opens_a_stream(head), |counts| counts(&parts));
         let on_loopback = is_on_loopback(sessions, head);
         let found;
         let presented = match &self.credential {
@@ -211,6 +211,12 @@ pub(super) fn admit<B>(
 
 fn is_on_loopback(sessions: &Sessions, head: Head<'_>) -> bool {
     sessions.allows_loopback_cookie() && cookie::is_on_loopback(head.extensions, head.uri, head.headers)
+}
+
+/// An `EventSource`, which says nothing else (WHATWG HTML §9.2.2): opened again by the browser itself whenever it breaks off,
+/// so it is no sign of anybody being there.
+fn opens_a_stream(head: Head<'_>) -> bool {
+    *head.method == Method::GET && head.headers.get(header::ACCEPT).is_some_and(|kind| kind == "text/event-stream")
 }
 
 fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {

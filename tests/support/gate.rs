@@ -2,7 +2,14 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::{io, net::Ipv4Addr};
+use std::{
+    io,
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::{
     io::copy_bidirectional,
@@ -14,6 +21,7 @@ use tokio::{
 pub(crate) struct Gate {
     port: u16,
     open: watch::Sender<bool>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Gate {
@@ -24,17 +32,25 @@ impl Gate {
         let port = listener.local_addr().expect("bound").port();
         let open = watch::Sender::new(true);
         let opened = open.subscribe();
+        let connections = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&connections);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(forward(client, server, opened.clone()));
             }
         });
-        Self { port, open }
+        Self { port, open, connections }
     }
 
     /// The same URL, through the gate.
     pub(crate) fn url(&self, url: &str) -> String {
         url.replacen(&format!(":{}/", port_of(url)), &format!(":{}/", self.port), 1)
+    }
+
+    /// How many have been tried, in vain or not.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_open(&self) -> bool {

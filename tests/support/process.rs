@@ -1,4 +1,4 @@
-//! The quickstart as a process of its own, driven from outside: for the tests.
+//! The quickstart, or another example, as a process of its own, driven from outside: for the tests.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -38,7 +38,12 @@ pub(crate) struct Ended {
 impl Quickstart {
     /// Starts one on a free port of loopback, and returns when it serves.
     pub(crate) async fn serving(environment: &[(&str, &str)]) -> Self {
-        let mut this = Self::spawn(&[], &[&[("BIND", "127.0.0.1:0")], environment].concat());
+        Self::example("quickstart", environment).await
+    }
+
+    /// The same with another example.
+    pub(crate) async fn example(name: &str, environment: &[(&str, &str)]) -> Self {
+        let mut this = Self::spawn(name, &[], &[&[("BIND", "127.0.0.1:0")], environment].concat());
         let said = timeout(PATIENCE, this.output.wait_for(|output| address(output).is_some())).await;
         let served = said.ok().and_then(|open| address(&open.ok()?));
         this.address = served.unwrap_or_else(|| panic!("it does not serve: {}", *this.output.borrow()));
@@ -47,7 +52,7 @@ impl Quickstart {
 
     /// Runs one to its end.
     pub(crate) async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
-        Self::spawn(arguments, environment).ended(Instant::now()).await
+        Self::spawn("quickstart", arguments, environment).ended(Instant::now()).await
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -69,12 +74,12 @@ impl Quickstart {
         self.ended(since).await
     }
 
-    fn spawn(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(binary());
+    fn spawn(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary(name));
         // What the tests are run with must not matter; PATH, for finding Postgres and `sh`.
         command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path))).envs(environment.iter().copied());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().expect("the quickstart starts");
+        let mut child = command.spawn().expect("it starts");
         let (keeper, output) = watch::channel(String::new());
         tokio::spawn(keep(child.stdout.take().expect("piped"), keeper.clone()));
         tokio::spawn(keep(child.stderr.take().expect("piped"), keeper));
@@ -98,11 +103,11 @@ fn address(output: &str) -> Option<String> {
 
 /// `target/debug/examples/quickstart`, beside the `deps` in which the test itself is. `cargo test` builds examples;
 /// `cargo test --test NAME` does not.
-fn binary() -> PathBuf {
+fn binary(name: &str) -> PathBuf {
     let test = env::current_exe().expect("the test's own path");
     let deps = test.parent().expect("a directory");
-    let binary = deps.parent().expect("a directory").join("examples/quickstart");
-    assert!(binary.is_file(), "{} is missing: run `cargo build --example quickstart` first", binary.display());
+    let binary = deps.parent().expect("a directory").join("examples").join(name);
+    assert!(binary.is_file(), "{} is missing: run `cargo build --example {name}` first", binary.display());
     binary
 }
 

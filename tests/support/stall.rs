@@ -1,5 +1,7 @@
 //! A proxy that stays open and forwards nothing: the network that neither delivers nor fails.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::{io, net::Ipv4Addr};
 
 use tokio::{
