@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde_json::{Map, Value};
 
-use super::{CurrentSession, Inner, Sessions, Verdict, sign_in::Wanted};
+use super::{CurrentSession, Inner, Sessions, Verdict, signed_in::Wanted};
 use crate::{
     error::{Error, ErrorKind},
     session::{EndReason, SessionId, UserId},

@@ -22,6 +22,7 @@ mod pending;
 mod refresh;
 mod rename;
 mod sign_in;
+mod signed_in;
 mod turns;
 mod upkeep;
 mod validate;
@@ -36,7 +37,6 @@ use tokio::{
     time::Instant,
 };
 
-pub(crate) use self::sign_in::SetDeviceCookie;
 pub use self::{
     admin::{Admin, SessionPage},
     admit::SignInPolicy,
@@ -47,13 +47,15 @@ pub use self::{
     issue::{Issue, Issuing},
     pending::PendingSession,
     refresh::TokenPair,
-    sign_in::{SignIn, SignedIn},
+    sign_in::SignIn,
+    signed_in::SignedIn,
 };
 pub(crate) use self::{
     browser::{Browser, SessionCookie},
     calling::Calling,
     identify::KnownToken,
     issue::OnIssue,
+    signed_in::SetDeviceCookie,
     validate::{Caller, PendingRead, Validation},
     verdict::{Refusal, Refused, Verdict},
 };

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{ANSWER_WITHIN, CurrentSession, Inner, Sessions, SignedIn, admit::Arriving, by, sign_in::Wanted};
+use super::{ANSWER_WITHIN, CurrentSession, Inner, Sessions, SignedIn, admit::Arriving, by, signed_in::Wanted};
 use crate::{
     error::{Error, ErrorKind},
     origin::Whence,

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::{ANSWER_WITHIN, CurrentSession, Inner, Sessions, SignedIn, by, in_time, sign_in::Wanted};
+use super::{ANSWER_WITHIN, CurrentSession, Inner, Sessions, SignedIn, by, in_time, signed_in::Wanted};
 use crate::{
     cache::{Known, State},
     clock::Tick,

@@ -1,31 +1,40 @@
 //! Where sessions are kept. One contract (`tests/store_contract.rs`), two implementations.
 
 mod admit;
+mod changes;
+mod ends;
 mod filter;
 mod memory;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+mod tokens;
+mod upkeep;
 
-use std::{fmt::Debug, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt::Debug, future::Future, net::IpAddr, pin::Pin, time::Duration};
 
 use time::OffsetDateTime;
 
-#[cfg(feature = "postgres")]
-pub(crate) use self::admit::SOME;
-pub(crate) use self::admit::{Admission, COUNTRIES_FOR, Comes, DEVICE_FOR, DEVICES_OF_A_USER, End, Found};
+pub(crate) use self::admit::{Admission, COUNTRIES_FOR, Comes, DEVICE_FOR, DEVICES_OF_A_USER, End, Found, SOME};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{MIGRATIONS, Migration, PostgresStore};
 pub use self::{
     admit::{Admit, Admitted, Arrival},
+    changes::{ChangeFeed, Changes},
+    ends::{EndOutcome, EndRequest, EndTarget},
     filter::SessionFilter,
     memory::MemoryStore,
+    tokens::{Confirmed, InUse, Rotate, Rotated},
+    upkeep::{Expire, Expired, Idle, Purged, Retention},
+};
+pub(crate) use self::{
+    changes::Change,
+    tokens::{Decided, Locked, Refusal, Rotation},
 };
 use crate::{
-    clock::{Clock, Tick},
+    clock::Clock,
     error::Error,
     place::Location,
-    session::{Device, DeviceKey, EndReason, Ended, Session, SessionId, UserId},
-    token::refresh::State,
+    session::{Device, DeviceKey, Session, SessionId, UserId},
 };
 
 /// What a store method returns. Boxed, so that [`SessionStore`] is object-safe and `Sessions` needs no type parameter;
@@ -189,72 +198,6 @@ pub struct Loaded {
     pub now: OffsetDateTime,
 }
 
-/// Which sessions to end, why and on whose word.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct EndRequest {
-    /// Which.
-    pub target: EndTarget,
-    /// Why.
-    pub reason: EndReason,
-    /// On whose word: the id of the session that asks, or a name the application gives.
-    pub by: Option<String>,
-}
-
-impl EndRequest {
-    /// A request.
-    #[must_use]
-    pub const fn new(target: EndTarget, reason: EndReason, by: Option<String>) -> Self {
-        Self { target, reason, by }
-    }
-}
-
-/// Which sessions to end.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum EndTarget {
-    /// One session; of this user only, if one is given.
-    One {
-        /// Which.
-        id: SessionId,
-        /// Another user's counts as not found.
-        user: Option<UserId>,
-    },
-    /// All live sessions of a user but the one that asks, which must itself be live.
-    Others {
-        /// Whose.
-        user: UserId,
-        /// The one that asks and stays.
-        keep: SessionId,
-    },
-    /// All live sessions of a user.
-    All {
-        /// Whose.
-        user: UserId,
-        /// The session that asks, which must itself be live; `None` when the application does.
-        caller: Option<SessionId>,
-    },
-    /// These, whoever's they are: those of them that are live.
-    These {
-        /// Which.
-        ids: Vec<SessionId>,
-    },
-}
-
-/// What an [`EndRequest`] did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EndOutcome {
-    /// These were ended by this request (none is fine for a request that names no single session).
-    Ended(Vec<(SessionId, Ended)>),
-    /// The one named had ended before; this is how.
-    AlreadyEnded(Ended),
-    /// The one named does not exist, or is another user's.
-    NotFound,
-    /// The session that asked had ended (`Some`) or does not exist, so nothing was done.
-    CallerEnded(Option<Ended>),
-}
-
 /// A session that was seen. An age and not a time, so that the clocks of nodes do not matter.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -277,89 +220,6 @@ impl Activity {
     }
 }
 
-/// What becomes of a session's tokens, decided under the lock of its row. Opaque.
-pub struct Rotate(pub(crate) Box<dyn FnOnce(&Locked) -> Decided + Send>);
-
-impl Debug for Rotate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rotate").finish_non_exhaustive()
-    }
-}
-
-/// A live row, locked.
-#[derive(Debug)]
-pub(crate) struct Locked {
-    pub(crate) session: Session,
-    pub(crate) tokens: State,
-    pub(crate) now: OffsetDateTime,
-}
-
-/// What is to be done with it.
-#[derive(Clone, Debug)]
-pub(crate) enum Decided {
-    /// Tokens of this generation may be handed out; `authenticated`: the user has proved anew who they are.
-    Tokens { state: State, authenticated: bool },
-    /// The session ends.
-    End(EndReason),
-    /// Nothing is written.
-    Refuse(Refusal),
-}
-
-/// Why nothing was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Tokens from before a re-authentication or a failover.
-    Superseded,
-    /// The session has run out.
-    RanOut(EndReason),
-    /// It looks idle, and that is not certain.
-    Doubtful,
-}
-
-/// What a [`SessionStore::rotate`] did. Opaque.
-#[derive(Debug)]
-pub struct Rotated(pub(crate) Rotation);
-
-#[derive(Debug)]
-pub(crate) enum Rotation {
-    NotFound,
-    /// It had ended before.
-    Ended(Ended),
-    /// It has ended by this.
-    EndedNow(Ended),
-    /// Done; the row as it was just before, and its tokens now.
-    Tokens(Box<Locked>, State),
-    Refused(Refusal),
-}
-
-/// A generation of tokens that is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InUse {
-    /// Of which session.
-    pub id: SessionId,
-    /// Which generation.
-    pub generation: u64,
-}
-
-impl InUse {
-    /// This generation of this session.
-    #[must_use]
-    pub const fn new(id: SessionId, generation: u64) -> Self {
-        Self { id, generation }
-    }
-}
-
-/// What a [`SessionStore::confirm`] did.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Confirmed {
-    /// Sessions that it ended as `refresh_reuse`: the generation in use had been given up.
-    pub ended: Vec<(SessionId, Ended)>,
-    /// Not noted: somebody else holds the row just now.
-    pub left: Vec<InUse>,
-}
-
 /// A step of a walk over live rows.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -368,117 +228,4 @@ pub struct Walked {
     pub matching: Vec<SessionId>,
     /// The last id looked at, to go on after; `None` at the end of the walk.
     pub next: Option<SessionId>,
-}
-
-/// When a session has run out.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Expire {
-    /// The idle timeout; `None` ends by the absolute lifetime alone.
-    pub idle: Option<Idle>,
-    /// How often all live rows are looked at for idle ones, by all nodes together.
-    pub every: Duration,
-}
-
-impl Expire {
-    /// Of which idle timeout, and how often.
-    #[must_use]
-    pub const fn new(idle: Option<Idle>, every: Duration) -> Self {
-        Self { idle, every }
-    }
-}
-
-/// When a session is idle.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Idle {
-    /// So long after its last activity it ends ..
-    pub timeout: Duration,
-    /// .. but it is marked so much later: activity that is not written down yet may save it.
-    pub allowance: Duration,
-}
-
-impl Idle {
-    /// A timeout, and how much later it is acted on.
-    #[must_use]
-    pub const fn new(timeout: Duration, allowance: Duration) -> Self {
-        Self { timeout, allowance }
-    }
-}
-
-/// What a batch of [`SessionStore::expire`] did.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Expired {
-    /// Ended by it, with reason `idle` or `absolute` and the time at which they ran out.
-    pub ended: Vec<(SessionId, Ended)>,
-    /// Whether there is another batch to do now.
-    pub more: bool,
-}
-
-/// For how long rows of ended sessions are kept.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Retention {
-    /// So long after the end the address, the place and the User-Agent go.
-    pub scrub_after: Duration,
-    /// So long after the end the row goes.
-    pub history: Duration,
-}
-
-impl Retention {
-    /// Scrubbed after this, deleted after that.
-    #[must_use]
-    pub const fn new(scrub_after: Duration, history: Duration) -> Self {
-        Self { scrub_after, history }
-    }
-}
-
-/// What a batch of [`SessionStore::purge`] did.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct Purged {
-    /// Rows that lost their address, place and User-Agent.
-    pub scrubbed: usize,
-    /// Rows deleted.
-    pub deleted: usize,
-    /// Whether there is another batch to do now.
-    pub more: bool,
-}
-
-/// How a store tells what others change.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Changes {
-    /// Nobody else can change anything: this process is the only writer.
-    OnlyHere,
-    /// The store cannot tell. Whatever was read is believed for `max_staleness` and then read again.
-    Untold,
-    /// A feed, applied in order by one task.
-    Feed(ChangeFeed),
-}
-
-/// The receiving end of a feed of changes. Opaque.
-pub struct ChangeFeed(pub(crate) tokio::sync::mpsc::Receiver<Change>);
-
-impl Debug for ChangeFeed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChangeFeed").finish_non_exhaustive()
-    }
-}
-
-/// What a feed says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only Postgres has a feed"))]
-pub(crate) enum Change {
-    /// A new connection listens: what was read before it does not count under it.
-    Connected,
-    /// Everything committed before this instant has been told.
-    ToldUpTo(Tick),
-    /// This session changed.
-    Session(SessionId),
-    /// Anything may have changed.
-    Everything,
-    /// Nothing is told any more, for this reason. `elsewhere`: and what was told came from another server.
-    Lost { cause: Arc<str>, elsewhere: bool },
 }
