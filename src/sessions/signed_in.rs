@@ -16,20 +16,20 @@ use crate::{
 /// Somebody is signed in. Return it from the login handler: it is the token response of RFC 6749 §5.1
 /// (`access_token`, `token_type`, `expires_in`, `refresh_token`) with the `session` beside it, not to be stored by any cache.
 ///
-/// After [`SignIn::cookie`] it is `{"session": ..}` and the cookie. For a page that works without scripts answer
+/// After [`SignIn::cookie`](crate::SignIn::cookie) it is `{"session": ..}` and the cookie. For a page that works without scripts answer
 /// `(signed_in, Redirect::to("/"))`: what goes before the body is the cookie and `Cache-Control: no-store`.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct SignedIn {
     /// The session.
     pub session: Session,
-    /// The access token: a credential. Send it, keep it nowhere. Empty after [`SignIn::cookie`]: what is in the cookie is
+    /// The access token: a credential. Send it, keep it nowhere. Empty after [`SignIn::cookie`](crate::SignIn::cookie): what is in the cookie is
     /// for the browser alone.
     pub access_token: String,
     /// How long the access token, or else the cookie, is valid.
     pub expires_in: Duration,
     /// The refresh token: a credential, good for one use, for as long as the session lives. Empty after
-    /// [`SignIn::cookie`].
+    /// [`SignIn::cookie`](crate::SignIn::cookie).
     pub refresh_token: String,
     /// The second factor is still to come: what there is of a credential opens nothing but
     /// [`PendingSession`](crate::PendingSession), for [`expires_in`](Self::expires_in), and there is no refresh token.

@@ -148,7 +148,7 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] where the database cannot be asked, [`ErrorKind::Schema`] where it refuses.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) where the database cannot be asked, [`ErrorKind::Schema`](crate::ErrorKind::Schema) where it refuses.
     ///
     /// # Cancel safety
     ///
