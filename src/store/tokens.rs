@@ -48,7 +48,7 @@ pub(crate) enum Refusal {
     Doubtful,
 }
 
-/// What a [`SessionStore::rotate`] did. Opaque.
+/// What a [`SessionStore::rotate`](crate::SessionStore::rotate) did. Opaque.
 #[derive(Debug)]
 pub struct Rotated(pub(crate) Rotation);
 
@@ -82,7 +82,7 @@ impl InUse {
     }
 }
 
-/// What a [`SessionStore::confirm`] did.
+/// What a [`SessionStore::confirm`](crate::SessionStore::confirm) did.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Confirmed {

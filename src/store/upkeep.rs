@@ -40,7 +40,7 @@ impl Idle {
     }
 }
 
-/// What a batch of [`SessionStore::expire`] did.
+/// What a batch of [`SessionStore::expire`](crate::SessionStore::expire) did.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Expired {
@@ -68,7 +68,7 @@ impl Retention {
     }
 }
 
-/// What a batch of [`SessionStore::purge`] did.
+/// What a batch of [`SessionStore::purge`](crate::SessionStore::purge) did.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Purged {
