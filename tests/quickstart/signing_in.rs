@@ -61,8 +61,8 @@ async fn mia_has_a_second_factor() {
     let (status, _) = get(&node, "/me", Some(token(&half))).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     let ahmed = login(&node).await;
-    let (status, _) = post(&node, "/auth/second-factor", token(&ahmed), &json!({ "code": "123456" })).await;
-    assert_eq!(status, StatusCode::UNAUTHORIZED, "nothing to confirm");
+    let (status, problem) = post(&node, "/auth/second-factor", token(&ahmed), &json!({ "code": "123456" })).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (409, &json!("not_pending")), "nothing to confirm");
 }
 
 /// Of proxies that are trusted, and of nobody else.

@@ -141,7 +141,7 @@ async fn in_memory() {
         assert_eq!(node.me(&half.sent).await, "401 token_expired");
         assert_eq!(node.me(&earlier.sent).await, "401 session_ended replaced");
         let answer = browser.send(&node.app, Method::POST, "/second-factor", None).await;
-        assert_eq!(answer.line(), if cookie { "401 invalid_token" } else { "401 missing_token" });
+        assert_eq!(answer.line(), if cookie { "409 not_pending" } else { "401 missing_token" });
     }
     // What a second factor that nobody showed had overwritten, as in the database.
     let mut browser = Browser::default();

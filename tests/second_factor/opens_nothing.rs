@@ -124,7 +124,7 @@ async fn who_may_show_a_second_factor() {
     let (_db, [node, _], _sql) = two(|builder| builder).await;
     for by_cookie in [false, true] {
         let live = Browser::default().login(&node, "ahmed", by_cookie).await;
-        assert_eq!(http::post(&node.app, "/second-factor", &live.sent).await.line(), "401 invalid_token");
+        assert_eq!(http::post(&node.app, "/second-factor", &live.sent).await.line(), "409 not_pending");
         assert_eq!(node.me(&live.sent).await, "200 ahmed", "and nothing happens to it");
         let half = half_in(&mut Browser::default(), &node, "ahmed", by_cookie).await;
         for sent in [bearer(token_of(&half.sent)), cookie(token_of(&half.sent))] {
