@@ -11,6 +11,12 @@
 //! rules, it had 181 of 217 right at first. Of the other 36, 19 expectations were given up after the answers were seen (no
 //! "5G" in Samsung's names, no generations of iPads, "26.0" for "26", and other matters of taste), which makes 200 of 217;
 //! the rules were widened for 16, and one is wrong still.
+//!
+//! The lines after those 217 come from a second such run, by somebody who knew a third of `table.jsonl` and not what it calls
+//! in-app browsers, televisions and app stacks. Of 200 clients that were in neither file, 121 were right at first, 127 by
+//! name. 68 expectations were given up: most only said it in other words ("Instagram on iPhone" for "Instagram app on
+//! iPhone", "PlayStation 5" for "Browser on PlayStation 5"). 11 were the rules' fault and are right since. Then 171
+//! mutations of common headers, written with the rules known: two are wrong still.
 
 #![cfg(feature = "test-util")]
 #![allow(clippy::print_stdout, reason = "the shares are what the test is for")]

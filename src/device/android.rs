@@ -36,12 +36,28 @@ pub(super) fn of(ua: &UserAgent<'_>) -> Platform {
 fn beside(ua: &UserAgent<'_>) -> Option<String> {
     let parts: Vec<_> = ua.parts().map(without_maker).collect();
     let known = parts.iter().find(|part| ["SM-", "Pixel "].iter().any(|start| part.starts_with(start)));
-    let before = || {
-        let at = parts.windows(2).find(|pair| pair[1].starts_with("Android "))?;
-        // Not the name of a package.
-        Some(&at[0]).filter(|part| part.contains(' ') || !part.contains('.'))
+    // "(30/11; 440dpi; 1080x2130; OnePlus; ONEPLUS A6013; ..", "(realme;RMX2117;realme;RMX2117;0;;1;2016)"
+    let behind_screen = || parts.windows(3).find(|three| is_size(three[0])).map(|three| three[2]);
+    let behind_maker = || {
+        let same = |three: &&[&str]| three[0].len() > 2 && three[0].eq_ignore_ascii_case(three[2]);
+        parts.windows(3).find(same).map(|three| three[1])
     };
-    android_model(known.or_else(before)?)
+    // The comment as a whole: there may be brackets in a name.
+    let whole: Vec<_> = ua.comment().collect();
+    let before = || {
+        let at = [&whole, &parts].into_iter().flat_map(|parts| parts.windows(2));
+        let at = at.into_iter().find(|pair| pair[1].starts_with("Android ") && !pair[0].is_empty())?;
+        // Not the name of a package.
+        Some(at[0]).filter(|part| part.contains(' ') || !part.contains('.'))
+    };
+    let candidates = [known.copied(), behind_screen(), before(), behind_maker()];
+    candidates.into_iter().flatten().find_map(android_model)
+}
+
+/// "1080x2400"
+fn is_size(part: &str) -> bool {
+    let number = |text: &str| (3..=4).contains(&text.len()) && text.bytes().all(|next| next.is_ascii_digit());
+    part.split_once('x').is_some_and(|(width, height)| number(width) && number(height))
 }
 
 /// A device of that model. Whether it is mobile only its browsers say.

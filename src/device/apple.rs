@@ -10,9 +10,10 @@ pub(super) fn mac_version(ua: &UserAgent<'_>) -> Option<String> {
     truthful.then_some(version)
 }
 
-/// What some apps add: "iPhone15,2" is more than "iPhone".
+/// What some apps add: "iPhone15,2" is more than "iPhone". Some write it "iPhone15_2".
 pub(super) fn model(ua: &UserAgent<'_>) -> Option<&'static str> {
-    ua.parts().flat_map(|part| part.split(['/', ' ', '_'])).find_map(apple_name)
+    let mut words = ua.parts().flat_map(|part| part.split(['/', ' ']));
+    words.find_map(|word| apple_name(&word.replace('_', ",")).or_else(|| word.split('_').find_map(apple_name)))
 }
 
 /// The version of iOS. Since iOS 26 the system's number in a browser stands at 18.6 or 18.7; only Safari's own tells more.

@@ -1,7 +1,7 @@
 //! Browsers by their words.
 
 /// Browsers by the word that only they say. Each also says the words of those below it, so the order is the rule.
-pub(super) const BROWSERS: [(&str, &str); 79] = [
+pub(super) const BROWSERS: [(&str, &str); 84] = [
     ("Opera Mini/", "Opera Mini"),
     ("OPiOS/", "Opera Mini"),
     ("OPX/", "Opera GX"),
@@ -52,6 +52,9 @@ pub(super) const BROWSERS: [(&str, &str); 79] = [
     ("Avira/", "Avira Secure Browser"),
     ("Norton/", "Norton Private Browser"),
     ("Sleipnir/", "Sleipnir"),
+    ("Comodo_Dragon/", "Comodo Dragon"),
+    ("Sidekick/", "Sidekick"),
+    ("Wavebox/", "Wavebox"),
     ("Iron/", "SRWare Iron"),
     ("Iridium/", "Iridium"),
     ("Silk/", "Silk"),
@@ -70,6 +73,8 @@ pub(super) const BROWSERS: [(&str, &str); 79] = [
     ("FxiOS/", "Firefox"),
     ("CriOS/", "Chrome"),
     ("PaleMoon/", "Pale Moon"),
+    ("Floorp/", "Floorp"),
+    ("Zen/", "Zen"),
     ("Waterfox/", "Waterfox"),
     ("LibreWolf/", "LibreWolf"),
     ("Basilisk/", "Basilisk"),

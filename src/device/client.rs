@@ -45,9 +45,10 @@ impl Client {
         if ua.has_any(&["CFNetwork/", "Dalvik/", "okhttp/"]) && !ua.has("Mozilla/") {
             return app(app_in(ua).as_deref());
         }
-        let crawler = CRAWLERS.iter().find(|name| ua.after(name).is_some()).copied().or_else(|| ua.crawler());
+        let crawler = CRAWLERS.iter().find(|name| ua.after(name).is_some()).copied();
+        let crawler = crawler.map(str::to_owned).or_else(|| ua.crawler().map(str::to_owned)).or_else(|| ua.fetcher());
         if let Some(name) = crawler {
-            return Self::new(ClientKind::Bot, Some(name), None);
+            return Self::new(ClientKind::Bot, Some(&name), None);
         }
         if !ua.is_web() {
             let product = app_in(ua);
@@ -81,14 +82,14 @@ impl Client {
             return Self::new(ClientKind::InApp, Some(name), ua.major(version));
         }
         // A receiver of a cast is no browser that anybody opened, and what makers build of Opera's kit is not Opera.
-        if ua.has_any(&["CrKey/", " OMI/"]) {
+        if ua.has_any(&["CrKey", " OMI/"]) {
             return Self::new(ClientKind::Browser, None, None);
         }
         match BROWSERS.iter().find(|(token, _)| ua.after(token).is_some()) {
             // The number after it is Safari's, or has stood still for years.
             Some((_, name @ ("DuckDuckGo" | "Ecosia"))) => return named(name, None),
             Some((token, "Chrome")) if ua.has("; wv)") => return web_view("Android WebView", ua.major(token)),
-            Some((token, "Opera")) if ua.has(" GX)") => return named("Opera GX", ua.major(token)),
+            Some((token, "Opera")) if ua.has_any(&[" GX)", " GX-"]) => return named("Opera GX", ua.major(token)),
             // It was called so until version 4.
             Some((token @ "OPT/", _))
                 if ua.version(token).is_some_and(|version| version.starts_with(['1', '2', '3'])) =>
@@ -189,5 +190,11 @@ fn capitalised(name: String) -> String {
 }
 
 fn known_as(name: String) -> String {
-    KNOWN_AS.iter().find(|(said, _)| *said == name).map_or(name, |(_, known)| (*known).to_owned())
+    let known = KNOWN_AS.iter().find(|(said, _)| *said == name).map(|&(_, known)| known);
+    // An app itself says the word that its browser adds: "Barcelona 289.0".
+    let in_app = || IN_APP.iter().find(|(said, ..)| said.trim_end_matches(['/', ' ']) == name);
+    match known.or_else(|| in_app()?.1.strip_suffix(" app")) {
+        Some(known) => known.to_owned(),
+        None => name,
+    }
 }

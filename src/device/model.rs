@@ -32,7 +32,13 @@ pub(super) fn android_model(part: &str) -> Option<String> {
         "touch",
         "Touch",
         "null",
+        "gzip",
     ];
+    // "(Android; 14; samsung; SM-A556B)": neither the version nor the maker.
+    let makers =
+        ["samsung", "google", "xiaomi", "redmi", "huawei", "honor", "oneplus", "oppo", "vivo", "realme", "motorola"];
+    let maker = makers.iter().any(|maker| part.eq_ignore_ascii_case(maker));
+    let version = part.len() < 5 && part.bytes().all(|next| next.is_ascii_digit() || next == b'.');
     let bytes = part.as_bytes();
     let locale = bytes.len() == 2 && bytes.iter().all(u8::is_ascii_alphabetic)
         || bytes.len() == 5 && matches!(bytes[2], b'-' | b'_') && bytes[0].is_ascii_lowercase();
@@ -41,6 +47,8 @@ pub(super) fn android_model(part: &str) -> Option<String> {
         && part.starts_with(|first: char| first.is_ascii_alphanumeric())
         && part.chars().all(shown)
         && !locale
+        && !maker
+        && !(version && (part.len() < 4 || part.contains('.')))
         && !flags.contains(&part)
         && !["Build", "rv:", "Generic ", "arm", "HMSCore", "GMSCore", "Android ", "x86"]
             .iter()

@@ -57,7 +57,7 @@ const SIGNS: [Sign; 40] = [
     ("PhilipsTV", None, TV, "Philips TV"),
     ("AQUOS", None, TV, "Sharp TV"),
     ("DeviceType/AndroidTV", Some("Android"), TV, "Android TV"),
-    ("CrKey/", None, TV, "Chromecast"),
+    ("CrKey", None, TV, "Chromecast"),
     ("Tesla/", None, None, "Tesla"),
     ("QtCarBrowser", None, None, "Tesla"),
     ("Kindle/", None, Some(FormFactor::Tablet), "Kindle"),

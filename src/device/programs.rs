@@ -1,7 +1,11 @@
 //! Programs by the words that they say: crawlers, apps, browsers, and browsers inside apps.
 
 /// Crawlers and monitors that look like a browser and whose name does not end in "bot".
-pub(super) const CRAWLERS: [&str; 33] = [
+pub(super) const CRAWLERS: [&str; 37] = [
+    "Googlebot-Image",
+    "Googlebot-News",
+    "Googlebot-Video",
+    "GoogleImageProxy",
     "AdsBot-Google",
     "Storebot-Google",
     "APIs-Google",
@@ -51,7 +55,7 @@ pub(super) const DESKTOP_APPS: [(&str, &str); 9] = [
 ];
 
 /// Programs that people know by another name than they give.
-pub(super) const KNOWN_AS: [(&str, &str); 7] = [
+pub(super) const KNOWN_AS: [(&str, &str); 16] = [
     ("PostmanRuntime", "Postman"),
     ("insomnia", "Insomnia"),
     ("Code", "Visual Studio Code"),
@@ -59,6 +63,15 @@ pub(super) const KNOWN_AS: [(&str, &str); 7] = [
     ("node", "Node.js"),
     ("UnityPlayer", "Unity"),
     ("UnityWebRequest", "Unity"),
+    ("Twitter", "X"),
+    ("com.google.android.apps.youtube.music", "YouTube Music"),
+    ("com.google.android.youtube", "YouTube"),
+    ("com.google.android.youtube.tv", "YouTube"),
+    ("com.google.ios.youtube", "YouTube"),
+    ("com.google.ios.youtubemusic", "YouTube Music"),
+    ("com.ss.android.ugc.aweme", "Douyin"),
+    ("com.ss.android.ugc.trill", "TikTok"),
+    ("com.zhiliaoapp.musically", "TikTok"),
 ];
 
 /// Tools and libraries. Some say no version; all are the same on whatever they run; none is the name of an app.

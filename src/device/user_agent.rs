@@ -84,8 +84,18 @@ impl<'a> UserAgent<'a> {
         // iOS percent-encodes the display name of the app.
         let name = percent_decoded(name.trim().as_bytes())?;
         let name = SYSTEMS.iter().find_map(|system| name.strip_suffix(system)).unwrap_or(&name);
-        let below =
-            ["Mozilla", "Dalvik", "okhttp", "CFNetwork", "Darwin", "iPhone", "iPad", "Android", "AppleCoreMedia"];
+        let below = [
+            "Mozilla",
+            "Dalvik",
+            "okhttp",
+            "CFNetwork",
+            "Darwin",
+            "iPhone",
+            "iPad",
+            "AppleTV",
+            "Android",
+            "AppleCoreMedia",
+        ];
         (is_name(name) && valid_name(name).is_some() && !below.contains(&name)).then(|| name.to_owned())
     }
 
@@ -115,20 +125,27 @@ impl<'a> UserAgent<'a> {
         is_name(name).then(|| name.to_owned())
     }
 
+    /// Who fetches for somebody, and calls itself no bot: "(KHTML, like Gecko; compatible; Amzn-User/0.1) Chrome/119".
+    pub(super) fn fetcher(&self) -> Option<String> {
+        let plain = self.has("like Gecko; compatible; ") || self.has("compatible; ") && self.has("+http");
+        self.in_compatible()
+            .filter(|name| plain && self.is_web() && !["MSIE", "Mozilla"].iter().any(|other| name.starts_with(other)))
+    }
+
     /// The name of a crawler: a word that ends like one.
     pub(super) fn crawler(&self) -> Option<&'a str> {
         let words = self.text.split(|next: char| !(next.is_ascii_alphanumeric() || matches!(next, '.' | '_' | '-')));
         words.flat_map(|word| [Some(word), word.split_once('-').map(|(first, _)| first)]).flatten().find(|word| {
             let low = word.to_ascii_lowercase();
-            // "bot" alone is a page of documentation, CUBOT a maker of phones.
+            // "bot" alone is a page of documentation, as is "robot"; CUBOT is a maker of phones.
             let bot = ["bot", "spider", "crawler"].iter().any(|end| low.ends_with(end) && low != *end);
-            bot && low != "cubot" && is_name(word)
+            bot && !["robot", "cubot"].contains(&low.as_str()) && is_name(word)
         })
     }
 }
 
 /// What some apps add to their names.
-const SYSTEMS: [&str; 6] = ["-iOS", "-ios", "-Android", "-android", "_iOS", "_Android"];
+const SYSTEMS: [&str; 8] = ["-iOS", "-ios", "-iPhone", "-iPad", "-Android", "-android", "_iOS", "_Android"];
 
 /// The major part of a dotted version.
 pub(super) fn major(version: &str) -> String {
@@ -142,7 +159,7 @@ fn is_number(word: &str) -> bool {
 
 /// Whether that can be shown as the name of a program.
 fn is_name(text: &str) -> bool {
-    text.chars().count() <= 32
+    text.chars().count() <= 40
         && text.starts_with(char::is_alphabetic)
         && text.chars().all(|next| next.is_alphanumeric() || matches!(next, '.' | '_' | '-' | ' ' | '!' | '&' | '\''))
 }
