@@ -56,6 +56,7 @@ pub(crate) struct Environment {
     session_limit: Option<(u32, OnLimit)>,
     client_ip: Option<ClientIp>,
     /// A MaxMind file: where on earth addresses are.
+    #[cfg_attr(not(feature = "geoip"), expect(dead_code, reason = "refused where it is set"))]
     pub(crate) geoip_file: Option<String>,
     // Last, as fields are dropped in order: a private server outlives nothing of the above that may use it.
     pub(crate) database: Database,
