@@ -20,7 +20,7 @@ use std::{
 };
 
 use axum::http::StatusCode;
-use axum_device_sessions::{Coherence, SessionId, SignedIn};
+use axum_device_sessions::{Coherence, SessionId, SessionsBuilder, SignedIn};
 use node::{FLUSHES, LOADS, Node, cold, count_statements, migrated, statements};
 use support::{TestDb, eventually};
 use tokio::task::JoinSet;
@@ -146,7 +146,9 @@ async fn rows_written(db: &Client) -> i64 {
 }
 
 async fn node(db: &TestDb, interval: Duration) -> Node {
-    let node = Node::with(migrated(db).await, |builder| builder.activity_interval(interval)).await;
+    // A read that the machine holds up for seconds is not what this is about.
+    let patient = |builder: SessionsBuilder| builder.activity_interval(interval).load_timeout(Duration::from_secs(4));
+    let node = Node::with(migrated(db).await, patient).await;
     eventually("told of changes", async || node.sessions.health().coherence == Coherence::Lease).await;
     node
 }
