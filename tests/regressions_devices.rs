@@ -7,10 +7,6 @@ mod http;
 mod support;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
     task::{Context, Waker},
     time::Duration,
 };
@@ -22,8 +18,8 @@ use axum::{
     routing::{get as to, post as to_post},
 };
 use axum_device_sessions::{
-    Client, Error, ImportSession, Issue, MemoryStore, OnLimit, PendingSession, PostgresStore, SessionId,
-    SessionValidationLayer, Sessions, SignIn, SignInPolicy, SignedIn, UserId,
+    Client, Error, ImportSession, MemoryStore, OnLimit, PendingSession, PostgresStore, SessionId,
+    SessionValidationLayer, Sessions, SignIn, SignedIn, UserId,
 };
 use deadpool_postgres::{Manager, Pool, Runtime};
 use http::{ACCESS, Answer, Sent, ask, bearer, get, on, post};
@@ -83,28 +79,6 @@ async fn pending_sessions_push_nothing_out_of_the_history() {
     let store = PostgresStore::connect(db.url()).await.unwrap();
     store.migrate().await.unwrap();
     check(on(store).build().await.unwrap()).await;
-}
-
-/// `sign_in` had a time for all that it asks, `confirm` one for its transaction alone.
-#[tokio::test(start_paused = true)]
-async fn confirming_answers_in_time_whatever_on_issue_does() {
-    let asked = AtomicU32::new(0);
-    let sessions = on(MemoryStore::new())
-        .on_issue(move |_| {
-            let slow = asked.fetch_add(1, Ordering::SeqCst) > 0;
-            async move {
-                tokio::time::sleep(Duration::from_secs(if slow { 60 } else { 0 })).await;
-                Ok(Issue::allow())
-            }
-        })
-        .build()
-        .await
-        .unwrap();
-    let signed_in = sessions.sign_in(pending("ahmed")).await.unwrap();
-    let began = tokio::time::Instant::now();
-    let answer = post(&app(&sessions), "/confirm", &[bearer(&signed_in.access_token)]).await;
-    assert_eq!(answer.line(), "503 temporarily_unavailable");
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
 /// A strict layer inside of another took over that a session was pending, from memory.
@@ -184,33 +158,6 @@ async fn what_the_browser_gives_up_makes_room_when_it_is_confirmed() {
     let store = PostgresStore::connect(db.url()).await.unwrap();
     store.migrate().await.unwrap();
     check(on(store).max_sessions_per_user(1, OnLimit::Refuse).build().await.unwrap()).await;
-}
-
-/// Sign-ins that waited for their turn longer than their callers did were carried out all the same, one after the other,
-/// and each ended a session of somebody who was in.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_sign_in_that_was_answered_before_its_turn_is_not_carried_out() {
-    let sessions = on(MemoryStore::new()).build().await.unwrap();
-    let slow = SignIn::new("ahmed").policy(|_| {
-        std::thread::sleep(Duration::from_millis(4_200));
-        SignInPolicy::Allow
-    });
-    let first = tokio::spawn({
-        let sessions = sessions.clone();
-        async move { sessions.sign_in(slow).await.map(drop) }
-    });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let asked = Arc::new(AtomicU32::new(0));
-    let counting = Arc::clone(&asked);
-    let second = SignIn::new("ahmed").policy(move |_| {
-        counting.fetch_add(1, Ordering::SeqCst);
-        SignInPolicy::Allow
-    });
-    assert!(sessions.sign_in(second).await.is_err(), "answered before its turn came");
-    let _not_in_time = first.await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(asked.load(Ordering::SeqCst), 0, "and then it is too late");
-    sessions.sign_in(SignIn::new("ahmed")).await.expect("the turn is free");
 }
 
 /// A client that went away from its confirmation left this node believing that the session is pending, where there is

@@ -55,14 +55,21 @@ pub(crate) fn describe(fields: &dyn Fields) -> Device {
     };
     let browser_version = if browser.is_some() { client.version } else { None };
     Device {
-        name: bounded(name),
+        browser: browser.map(bounded),
+        browser_version: browser_version.map(bounded),
+        ..described(name, kind, platform)
+    }
+}
+
+/// Of that name, on that platform.
+fn described(name: String, kind: DeviceType, platform: Platform) -> Device {
+    Device {
         kind,
         form_factor: platform.form_factor,
         os: platform.os.map(bounded),
         os_version: platform.os_version.map(bounded),
-        browser: browser.map(bounded),
-        browser_version: browser_version.map(bounded),
         model: platform.model.map(bounded),
+        ..Device::named(bounded(name))
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     client::{Client, ClientKind},
     model::{form_of_model, named},
     platform::Platform,
-    text::{app_header, bounded, valid_name},
+    text::{app_header, valid_name},
 };
 use crate::{
     fields::Fields,
@@ -51,16 +51,7 @@ impl Native {
             (None, None, true) if platform.model.is_some() => platform.model.clone().unwrap_or_default(),
             (None, app, _) => super::app_name(app.as_deref(), &platform),
         };
-        Device {
-            name: bounded(name),
-            kind,
-            form_factor: platform.form_factor,
-            os: platform.os.map(bounded),
-            os_version: platform.os_version.map(bounded),
-            browser: None,
-            browser_version: None,
-            model: platform.model.map(bounded),
-        }
+        super::described(name, kind, platform)
     }
 }
 

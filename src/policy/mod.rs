@@ -101,7 +101,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::session::{Device, Generations, SessionId};
 
     const LIVES: Lifetimes = Lifetimes { idle: Duration::from_secs(1_000), idle_allowance: Duration::from_secs(20) };
 
@@ -109,26 +108,12 @@ mod tests {
         let seen = now - Duration::from_secs(idle_for);
         let absolute = now + time::Duration::seconds(absolute_in);
         Session {
-            id: SessionId::new(),
-            user_id: "ahmed".into(),
-            device: Device::named("Chrome on Windows"),
-            ip_address: None,
-            location: None,
-            country_code: None,
-            position: None,
-            device_key: None,
-            pending: false,
             created_at: seen,
             last_activity_at: seen,
             expires_at: absolute,
             absolute_expires_at: absolute,
             authenticated_at: seen,
-            is_current: false,
-            generations: Generations::FIRST,
-            claims: None,
-            issuer: None,
-            metadata: None,
-            ended: None,
+            ..Session::fake("ahmed".into())
         }
     }
 

@@ -5,7 +5,10 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::{Sessions, issue::object};
+use super::{
+    Sessions,
+    issue::{self, object},
+};
 use crate::{
     device,
     error::{Error, ErrorKind},
@@ -62,7 +65,7 @@ impl ImportSession {
         Self { ip_address: Some(ip_address), ..self }
     }
 
-    /// What its owner called it.
+    /// What its owner called it. One that could not be given here (see [`Sessions::rename`]) is left out: the rest counts.
     pub fn device_name(self, name: impl Into<String>) -> Self {
         Self { device_name: Some(name.into()), ..self }
     }
@@ -76,19 +79,11 @@ impl ImportSession {
 
     /// See [`SignIn::metadata`](crate::SignIn::metadata).
     pub fn metadata(self, metadata: &impl Serialize) -> Self {
-        let metadata = serde_json::to_value(metadata)
-            .map(|metadata| (!metadata.is_null()).then_some(metadata))
-            .map_err(|cause| Error::because(ErrorKind::InvalidClaims, "metadata cannot be serialised", cause));
-        Self { metadata, ..self }
+        Self { metadata: issue::metadata(metadata), ..self }
     }
 
     fn row(self, lifetime: std::time::Duration) -> Result<Imported, Error> {
-        if self.user_id.as_str().is_empty()
-            || self.user_id.as_str().len() > UserId::MAX_LEN
-            || self.user_id.as_str().contains('\0')
-        {
-            return Err(Error::new(ErrorKind::InvalidInput, "a user id has 1 to 255 bytes and no NUL"));
-        }
+        issue::check_user(&self.user_id)?;
         // Postgres knows none, and would call it a failure that may pass.
         if self.created_at.year() < 1 {
             return Err(Error::new(ErrorKind::InvalidInput, "a session was signed in after the year 0"));

@@ -91,3 +91,19 @@ pub(super) fn object(claims: &impl Serialize, doing: &'static str) -> Result<Map
         Err(cause) => Err(Error::because(ErrorKind::InvalidClaims, doing, cause)),
     }
 }
+
+/// The application's own data for a row; null is none.
+pub(super) fn metadata(metadata: &impl Serialize) -> Result<Option<Value>, Error> {
+    serde_json::to_value(metadata)
+        .map(|metadata| (!metadata.is_null()).then_some(metadata))
+        .map_err(|cause| Error::because(ErrorKind::InvalidClaims, "metadata cannot be serialised", cause))
+}
+
+/// Whether a session can be this user's.
+pub(super) fn check_user(user: &UserId) -> Result<(), Error> {
+    let text = user.as_str();
+    if text.is_empty() || text.len() > UserId::MAX_LEN || text.contains('\0') {
+        return Err(Error::new(ErrorKind::InvalidInput, "a user id has 1 to 255 bytes and no NUL"));
+    }
+    Ok(())
+}

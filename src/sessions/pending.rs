@@ -28,7 +28,7 @@ use crate::{
 /// # use axum::{Json, extract::State, response::{IntoResponse, Response}};
 /// # use axum_device_sessions::{Error, PendingSession, Sessions};
 /// # fn is_right(_: &str, _: &str) -> bool { true }
-/// # fn wrong_code() -> Response { todo!() }
+/// # fn wrong_code() -> Response { axum::http::StatusCode::FORBIDDEN.into_response() }
 /// async fn second_factor(
 ///     State(sessions): State<Sessions>,
 ///     pending: PendingSession,

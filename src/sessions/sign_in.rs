@@ -14,12 +14,12 @@ use super::{
     admit::Arriving,
     by,
     calling::{Calling, Identity},
-    issue::object,
+    issue::{self, object},
     signed_in::{SetDeviceCookie, SignedIn, Wanted},
 };
 use crate::{
     device,
-    error::{Error, ErrorKind},
+    error::Error,
     policy,
     session::{Session, SessionId, UserId},
     signals::Signal,
@@ -98,10 +98,7 @@ impl SignIn {
     /// The application's own data in the session's row, for
     /// [`CurrentSession::metadata`](crate::CurrentSession::metadata). It never leaves the server.
     pub fn metadata(self, metadata: &impl Serialize) -> Self {
-        let metadata = serde_json::to_value(metadata)
-            .map(|metadata| (!metadata.is_null()).then_some(metadata))
-            .map_err(|cause| Error::because(ErrorKind::InvalidClaims, "metadata cannot be serialised", cause));
-        Self { metadata, ..self }
+        Self { metadata: issue::metadata(metadata), ..self }
     }
 
     /// How many attempts to sign in as this user have failed since the last one that did not, as the application counts:
@@ -177,9 +174,7 @@ impl Sessions {
         let (claims, metadata) = (claims?, metadata?);
         let browser = calling.as_ref().map(|calling| calling.browser.clone());
         let browser = if cookie { Some(self.admit_browser(browser, cross_site_checked)?) } else { None };
-        if user_id.as_str().is_empty() || user_id.as_str().len() > UserId::MAX_LEN || user_id.as_str().contains('\0') {
-            return Err(Error::new(ErrorKind::InvalidInput, "a user id has 1 to 255 bytes and no NUL"));
-        }
+        issue::check_user(&user_id)?;
         let id = SessionId::new();
         let calling = calling.unwrap_or_default();
         let identity = self.identity(&calling, &user_id)?;

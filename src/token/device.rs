@@ -1,38 +1,25 @@
 //! What a device is known by: a random id in a signed cookie on the web, the id that a native app gives. Neither is a
 //! credential: it opens nothing, it only says that this device was here before.
 
-use std::fmt;
+use aws_lc_rs::digest::{Context, SHA256};
 
-use aws_lc_rs::{
-    digest::{Context, SHA256},
-    hmac,
-};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-
-use super::refresh::ServerSecrets;
+use super::refresh::{Seal, ServerSecrets};
 use crate::{
     error::{ConfigError, Error},
     session::{DeviceKey, UserId},
 };
 
-/// version ‖ 128 random bits ‖ HMAC-SHA256, in base64url.
+/// version ‖ 128 random bits, sealed.
 const VERSION: u8 = 1;
 const BODY: usize = 1 + 16;
-const MAC: usize = 32;
-const TEXT: usize = (BODY + MAC).div_ceil(3) * 4 - (3 - (BODY + MAC) % 3) % 3;
 
 /// Makes the values of device cookies, and reads those that it or another node made.
-pub(crate) struct DeviceCookies {
-    makes: hmac::Key,
-    /// That one among them.
-    accepted: Vec<hmac::Key>,
-}
+#[derive(Debug)]
+pub(crate) struct DeviceCookies(Seal);
 
 impl DeviceCookies {
     pub(crate) fn new(secrets: &ServerSecrets) -> Result<Self, ConfigError> {
-        let accepted = secrets.keys("device cookie v1")?;
-        let makes = accepted.first().cloned().ok_or_else(|| ConfigError::new("no server secret"))?;
-        Ok(Self { makes, accepted })
+        Seal::new(secrets, "device cookie v1").map(Self)
     }
 
     /// The value for a device that is new here.
@@ -42,32 +29,16 @@ impl DeviceCookies {
         Ok(self.sign(id))
     }
 
-    /// The device of a cookie, if its MAC is right by any of the keys: to be set anew, by the key that makes.
+    /// The device of a cookie, if it is one of these: to be set anew, by the key that makes.
     pub(crate) fn read(&self, value: &str) -> Option<DeviceCookie> {
-        if value.len() != TEXT {
-            return None;
-        }
-        let bytes: [u8; BODY + MAC] = URL_SAFE_NO_PAD.decode(value).ok()?.try_into().ok()?;
-        let (body, mac) = bytes.split_at(BODY);
-        self.accepted.iter().find(|key| hmac::verify(key, body, mac).is_ok())?;
+        let body = self.0.open::<BODY>(value)?;
         let (version, id) = body.split_first()?;
         (*version == VERSION).then_some(())?;
         Some(self.sign(id.try_into().ok()?))
     }
 
     fn sign(&self, id: [u8; 16]) -> DeviceCookie {
-        let mut value = Vec::with_capacity(BODY + MAC);
-        value.push(VERSION);
-        value.extend(id);
-        value.extend_from_slice(hmac::sign(&self.makes, &value).as_ref());
-        DeviceCookie { id, value: URL_SAFE_NO_PAD.encode(value) }
-    }
-}
-
-/// Keys.
-impl fmt::Debug for DeviceCookies {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeviceCookies").finish_non_exhaustive()
+        DeviceCookie { id, value: self.0.seal(&[&[VERSION], &id[..]].concat()) }
     }
 }
 
@@ -105,9 +76,12 @@ fn key(kind: &[u8; 3], user: &UserId, id: &[u8]) -> DeviceKey {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     use proptest::prelude::*;
 
     use super::*;
+
+    const MAC: usize = 32;
 
     fn cookies(first: u8, others: &[u8]) -> DeviceCookies {
         let secret = |seed: &u8| (0..32).map(|byte| byte ^ seed).collect();
@@ -123,7 +97,7 @@ mod tests {
         assert_eq!(cookie.key(&user), again.key(&user));
         assert_ne!(cookie.value, again.value, "set anew by the key that makes");
         assert!(cookies(2, &[3]).read(&cookie.value).is_none());
-        assert_eq!(cookie.value.len(), TEXT);
+        assert_eq!(cookie.value.len(), 66);
     }
 
     #[test]

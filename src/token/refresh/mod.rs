@@ -11,7 +11,7 @@ pub(crate) use rule::Rotation;
 pub(crate) use rule::{
     Cause, Confirmation, DbTime, Decision, Reuse, Settings, State, below_floor, confirm, refresh, rotate_by_server,
 };
-pub(crate) use secret::ServerSecrets;
+pub(crate) use secret::{Seal, ServerSecrets};
 pub(crate) use tokens::RefreshTokens;
 
 use time::OffsetDateTime;

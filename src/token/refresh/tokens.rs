@@ -1,53 +1,39 @@
 //! Refresh tokens: which session and which generation, and a MAC under a key that is not in the database. The successor of
 //! a token can be made again at any time, so nothing secret has to be kept for a retry.
 
-use std::fmt;
-
-use aws_lc_rs::hmac;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-use super::{rule::Generation, secret::ServerSecrets};
+use super::{
+    rule::Generation,
+    secret::{Seal, ServerSecrets},
+};
 use crate::{error::ConfigError, session::SessionId};
 
-/// version ‖ session id ‖ generation ‖ HMAC-SHA256, in base64url.
+/// version ‖ session id ‖ generation, sealed.
 const VERSION: u8 = 1;
 const BODY: usize = 1 + 16 + 8;
-const MAC: usize = 32;
-const TEXT: usize = (BODY + MAC) * 4 / 3;
 
 /// Makes refresh tokens, and reads those that it or another node made.
-pub(crate) struct RefreshTokens {
-    makes: hmac::Key,
-    /// That one among them.
-    accepted: Vec<hmac::Key>,
-}
+#[derive(Debug)]
+pub(crate) struct RefreshTokens(Seal);
 
 impl RefreshTokens {
     pub(crate) fn new(secrets: &ServerSecrets) -> Result<Self, ConfigError> {
-        let accepted = secrets.keys("refresh token v1")?;
-        let makes = accepted.first().cloned().ok_or_else(|| ConfigError::new("no server secret"))?;
-        Ok(Self { makes, accepted })
+        Seal::new(secrets, "refresh token v1").map(Self)
     }
 
     /// The token of this generation: the same each time.
     pub(crate) fn make(&self, id: SessionId, generation: Generation) -> String {
-        let mut token = Vec::with_capacity(BODY + MAC);
-        token.push(VERSION);
-        token.extend(id.as_uuid().as_bytes());
-        token.extend(generation.to_be_bytes());
-        token.extend_from_slice(hmac::sign(&self.makes, &token).as_ref());
-        URL_SAFE_NO_PAD.encode(token)
+        let mut body = Vec::with_capacity(BODY);
+        body.push(VERSION);
+        body.extend(id.as_uuid().as_bytes());
+        body.extend(generation.to_be_bytes());
+        self.0.seal(&body)
     }
 
-    /// Session and generation, if the MAC is right by any of the keys. Compared in constant time.
+    /// Session and generation, if it is one of these.
     pub(crate) fn read(&self, token: &str) -> Option<(SessionId, Generation)> {
-        if token.len() != TEXT {
-            return None;
-        }
-        let bytes: [u8; BODY + MAC] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
-        let (body, mac) = bytes.split_at(BODY);
-        self.accepted.iter().find(|key| hmac::verify(key, body, mac).is_ok())?;
+        let body = self.0.open::<BODY>(token)?;
         let (version, rest) = body.split_first()?;
         let (id, generation) = rest.split_at(16);
         (*version == VERSION).then_some(())?;
@@ -58,18 +44,14 @@ impl RefreshTokens {
     }
 }
 
-/// Keys.
-impl fmt::Debug for RefreshTokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RefreshTokens").finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     use proptest::prelude::*;
 
     use super::*;
+
+    const MAC: usize = 32;
 
     fn tokens(first: u8, others: &[u8]) -> RefreshTokens {
         let secret = |seed: &u8| (0..32).map(|byte| byte ^ seed).collect();

@@ -1,14 +1,10 @@
 //! What a client does with its own credential: renew it, give it back. Each judges for itself what it is sent; a stale access
 //! token beside a refresh token does not matter.
 
-use axum::{
-    Json,
-    extract::{FromRequest, Request, rejection::JsonRejection},
-};
+use axum::{Json, extract::Request};
 use axum_core::response::{IntoResponse, Response};
 use http::{StatusCode, request::Parts};
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::{
     super::{
@@ -49,7 +45,7 @@ pub(super) async fn logout(
     let (session, user) = match named_by_credential(&parts) {
         Ok((session, user)) => (session, Some(user)),
         Err(rejection) => {
-            let sent = handle.sent(Request::from_parts(parts, body)).await;
+            let sent = handle.sent::<RefreshToken>(Request::from_parts(parts, body)).await;
             match sent.ok().and_then(|Json(sent)| handle.sessions.named_by(&sent.refresh_token)) {
                 Some(session) => (session, None),
                 None => return Ok(rejection.into_response()),
@@ -62,16 +58,6 @@ pub(super) async fn logout(
         EndOutcome::AlreadyEnded(ended) => had_ended(&ended),
         EndOutcome::NotFound | EndOutcome::CallerEnded(_) => SessionRejection::new(Cause::InvalidToken).into_response(),
     })
-}
-
-impl Handle {
-    /// The time that the client takes for its body is not ours: it does not count.
-    async fn sent(&mut self, request: Request) -> Result<Json<RefreshToken>, JsonRejection> {
-        let asked = Instant::now();
-        let sent = Json::from_request(request, &()).await;
-        self.deadline += asked.elapsed();
-        sent
-    }
 }
 
 /// The session that a validly signed access token names, live or with an expired token.

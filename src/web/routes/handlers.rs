@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{
         FromRequest, Path, Query, Request,
-        rejection::{PathRejection, QueryRejection},
+        rejection::{JsonRejection, PathRejection, QueryRejection},
     },
 };
 use axum_core::{
@@ -12,7 +12,7 @@ use axum_core::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
 use super::super::{
@@ -35,6 +35,14 @@ pub(super) struct Handle {
 }
 
 impl Handle {
+    /// What the client sends as JSON. The time that it takes for that is not ours: it does not count.
+    pub(super) async fn sent<T: DeserializeOwned>(&mut self, request: Request) -> Result<Json<T>, JsonRejection> {
+        let asked = Instant::now();
+        let sent = Json::from_request(request, &()).await;
+        self.deadline += asked.elapsed();
+        sent
+    }
+
     async fn list(&self, current: &CurrentSession) -> Result<Vec<Session>, Error> {
         by(self.deadline, "listing sessions", self.sessions.list(current.user_id(), Some(current.id()))).await
     }
@@ -150,11 +158,7 @@ pub(super) async fn rename(
     request: Request,
 ) -> Result<Response, Error> {
     let Some(id) = named(path) else { return Ok(not_found()) };
-    let asked = Instant::now();
-    let sent = Json::<Changes>::from_request(request, &()).await;
-    // The time that the client takes for its body is not ours.
-    handle.deadline += asked.elapsed();
-    let Ok(Json(Changes { device_name })) = sent else {
+    let Ok(Json(Changes { device_name })) = handle.sent(request).await else {
         return Ok(unprocessable("the body is JSON: {\"deviceName\": \"..\"}"));
     };
     let renaming = handle.sessions.rename(current.user_id(), id, &device_name);
