@@ -123,17 +123,19 @@ impl MemoryStore {
                 (user.clone(), *device_key)
             }
         };
-        let newest = || known.rows.get(&user).into_iter().flatten().rev().filter_map(|id| rows.get(id));
         let of_device = key.and_then(|key| known.devices.get(&(user.clone(), key))).map(|device| device.session);
         // As Postgres does, which has an index for each of these.
         let far = if admit.looks_at.is_some() && of_device.is_none() { SOME } else { usize::MAX };
-        let wanted = |(at, row): &(usize, &Session)| {
+        let own = known.rows.get(&user).into_iter().flatten().rev().filter_map(|id| rows.get(id));
+        let newest: Vec<_> = own.take(far).collect();
+        let wanted = |(at, row): &(usize, &&Session)| {
             admit.looks_at.is_none_or(|some| *at < some) || row.pending || Some(row.id) == of_device
         };
-        let live = |row: &&Session| row.ended.is_none() && row.absolute_expires_at > now;
-        let live = newest().take(far).enumerate().filter(wanted).map(|(_, row)| row).filter(live);
-        let mut found = Found::new(live.cloned().collect());
-        found.last_seen_at = newest().take(SOME).filter(|row| !row.pending).map(|row| row.last_activity_at).max();
+        let live = |row: &&&Session| row.ended.is_none() && row.absolute_expires_at > now;
+        let live = newest.iter().enumerate().filter(wanted).map(|(_, row)| row).filter(live);
+        let mut found = Found::new(live.copied().cloned().collect());
+        let seen = newest.iter().take(SOME).filter(|row| !row.pending).map(|row| row.last_activity_at);
+        found.last_seen_at = seen.max();
         if let Comes::Complete { id, .. } = &arrival.0 {
             let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
             found.tokens = Some(tokens.get(id).copied().unwrap_or_else(State::new));
