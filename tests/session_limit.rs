@@ -220,11 +220,11 @@ async fn without_the_lock_there_are_more() {
         let most = done.iter().map(|(most, _)| *most).max().unwrap().max(seen);
         let refused: usize = done.iter().map(|(_, refused)| refused).sum();
         println!("naive, {isolation}: up to {most} live, {refused} refused by the database; seen: {saw:?}");
-        // What is serializable is as if one came after the other: right, for the price of the refusals.
-        if isolation != "serializable" {
+        // The stricter levels refuse most of those who are in each other's way, and not always all.
+        if isolation == "read committed" {
             assert!(most > LIMIT, "the control: this load is enough to exceed the limit");
         } else {
-            assert!(refused > 0, "the control: they were in each other's way");
+            assert!(most > LIMIT || refused > 0, "the control: they were in each other's way");
         }
     }
 }
