@@ -69,7 +69,7 @@ impl SignIn {
 
     /// **Browser mode**: the session is in a cookie, `__Host-session`, and there are no tokens for the page to keep. It
     /// works without scripts. Needs [`client`](Self::client), by which a sign-in that another site made the browser send
-    /// is refused ([`ErrorKind::CrossSite`]).
+    /// is refused ([`ErrorKind::CrossSite`](crate::ErrorKind::CrossSite)).
     ///
     /// The cookie is `Secure; HttpOnly; SameSite=Lax` and lives as long as the session may. The layer makes it anew when it
     /// is older than [`access_token_ttl`](crate::SessionsBuilder::access_token_ttl), with fresh claims, on the answer to
@@ -154,10 +154,10 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for a user id that cannot be used, [`ErrorKind::InvalidClaims`] for claims or metadata
-    /// (those that make a cookie longer than 3,800 bytes too), [`ErrorKind::CrossSite`] and [`ErrorKind::Misuse`] with
-    /// [`SignIn::cookie`], [`ErrorKind::CannotSign`] without a signing key, [`ErrorKind::SessionLimit`] and
-    /// [`ErrorKind::SignInRefused`] where there is no room and where [`SignIn::policy`] says so, [`ErrorKind::Refused`] where `on_issue` refused, [`ErrorKind::Unavailable`] where the database or
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a user id that cannot be used, [`ErrorKind::InvalidClaims`](crate::ErrorKind::InvalidClaims) for claims or metadata
+    /// (those that make a cookie longer than 3,800 bytes too), [`ErrorKind::CrossSite`](crate::ErrorKind::CrossSite) and [`ErrorKind::Misuse`](crate::ErrorKind::Misuse) with
+    /// [`SignIn::cookie`], [`ErrorKind::CannotSign`](crate::ErrorKind::CannotSign) without a signing key, [`ErrorKind::SessionLimit`](crate::ErrorKind::SessionLimit) and
+    /// [`ErrorKind::SignInRefused`](crate::ErrorKind::SignInRefused) where there is no room and where [`SignIn::policy`] says so, [`ErrorKind::Refused`](crate::ErrorKind::Refused) where `on_issue` refused, [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) where the database or
     /// `on_issue` could not be asked. None of them leaves a session that somebody holds a token of.
     ///
     /// # Cancel safety
