@@ -170,8 +170,10 @@ mod clock;
 mod config;
 mod device;
 mod error;
+mod event;
 mod fields;
 mod network;
+mod notice;
 mod origin;
 mod place;
 mod policy;
@@ -207,7 +209,9 @@ pub mod fuzzing {
 pub use clock::Clock;
 pub use config::SessionsBuilder;
 pub use error::{ConfigError, Error, ErrorKind};
+pub use event::{Event, EventKind, Message, Notice, PushTarget, UnknownKind, Wants};
 pub use network::Network;
+pub use notice::{NotDelivered, Notifier};
 #[cfg(feature = "geoip")]
 pub use origin::GeoIp;
 pub use origin::{ClientIp, Locator};

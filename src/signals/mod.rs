@@ -7,7 +7,7 @@ mod tests;
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 /// a VPN.
 ///
 /// Serialises for events and logs: its [`kind`](Signal::kind) and its fields, in camelCase, times in RFC 3339.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Signal {
@@ -41,7 +41,7 @@ pub enum Signal {
         /// How far apart at least: the distance less what both places may be wrong by, and a tolerance.
         distance_km: u32,
         /// How long ago it was seen there. Serialised as whole `withinSeconds`.
-        #[serde(rename = "withinSeconds", serialize_with = "seconds")]
+        #[serde(rename = "withinSeconds", serialize_with = "seconds", deserialize_with = "from_seconds")]
         within: Duration,
     },
     /// The user has not been seen for long.
@@ -74,6 +74,10 @@ impl Signal {
 
 fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(time.as_secs())
+}
+
+fn from_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
 }
 
 /// What is known of the user.
