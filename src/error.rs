@@ -42,6 +42,8 @@ pub enum ErrorKind {
     SignInRefused,
     /// The refresh token is none of ours, or of a session that does not exist, or given up. Answer 401.
     InvalidToken,
+    /// The link in a mail is none of ours, too old, or has been used. Answer 410.
+    InvalidLink,
     /// A browser was to be signed in by a request that another site made it send. Answer 403.
     CrossSite,
     /// The call itself is a mistake in the application; `Display` says which.

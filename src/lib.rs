@@ -211,7 +211,7 @@ pub use config::SessionsBuilder;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use event::{Event, EventKind, Message, Notice, PushTarget, UnknownKind, Wants};
 pub use network::Network;
-pub use notice::{NotDelivered, Notifier};
+pub use notice::{Delivery, EventStream, MissedEvents, NotDelivered, Notifier};
 #[cfg(feature = "geoip")]
 pub use origin::GeoIp;
 pub use origin::{ClientIp, Locator};
@@ -227,7 +227,7 @@ pub use signals::Signal;
 #[doc(inline)]
 pub use store::PostgresStore;
 #[doc(inline)]
-pub use store::{EndOutcome, EndTarget, MemoryStore, SessionFilter, SessionStore};
+pub use store::{Alert, DeadLetter, Disowned, EndOutcome, EndTarget, MemoryStore, SessionFilter, SessionStore};
 pub use token::{AccessTokens, SigningKey, VerifyingKey};
 #[cfg(feature = "jwks")]
 pub use token::{Issuer, IssuerClaims};

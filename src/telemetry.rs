@@ -42,6 +42,8 @@ numbers! {
     /// A refresh was answered, for this reason: `refresh`, `again`, `lost_response`, `state_lost`, `stale`, `late_prev`,
     /// `void`, `superseded`.
     counter_by refreshed(reason: &'static str) = "device_sessions_refreshes_total", reason;
+    /// An attempt to deliver a notice is over: `delivered`, `again`, `dead`, `gone`.
+    counter_by notice(reason: &'static str) = "device_sessions_notices_total", reason;
     /// So long after its end did this node learn of it.
     histogram end_seen(after: Duration) = "device_sessions_end_seen_seconds", after.as_secs_f64();
     /// So many rows of activity went out.

@@ -1,14 +1,16 @@
 //! From what was set to settings that work: what is not set follows from what is, and contradictions are refused.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{DAY, Parts, SessionsBuilder, Settings};
 use crate::{
     error::ConfigError,
+    event::is_name,
+    notice::Sink,
     policy::Lifetimes,
     store::Retention,
     token::{
-        AccessTokens, DeviceCookies,
+        AccessTokens, AlertLinks, DeviceCookies,
         refresh::{self, RefreshTokens, ServerSecrets},
     },
 };
@@ -42,6 +44,9 @@ impl SessionsBuilder {
             session_limit,
             client_ip,
             locator,
+            sinks,
+            delivery,
+            alert_links: alert_base,
             clock,
         } = self;
         #[cfg(feature = "jwks")]
@@ -54,6 +59,10 @@ impl SessionsBuilder {
         let secrets = secrets(server_secrets, &access_tokens)?;
         let refresh_tokens = secrets.as_ref().map(RefreshTokens::new).transpose()?;
         let device_cookies = secrets.as_ref().map(DeviceCookies::new).transpose()?;
+        let alert_links = secrets.as_ref().map(AlertLinks::new).transpose()?.map(Arc::new);
+        check_sinks(&sinks)?;
+        let delivery = delivery.checked()?;
+        let alert_base = alert_base.map(|base| check_base(&base)).transpose()?;
         let activity_interval = activity_interval.unwrap_or_else(|| Duration::from_secs(10).min(idle_timeout / 20));
         let scrub_after = scrub_after.unwrap_or_else(|| Duration::from_secs(14 * DAY).min(history));
         let load_timeout = load_timeout.unwrap_or_else(|| Duration::from_secs(2).min(max_staleness / 2));
@@ -145,10 +154,53 @@ impl SessionsBuilder {
                 device_cookies,
                 on_issue,
                 locator,
+                sinks,
+                delivery,
+                alert_links,
+                alert_base,
                 clock,
             },
         ))
     }
+}
+
+/// Each under a name of its own, and each device reached by one.
+fn check_sinks(sinks: &[Sink]) -> Result<(), ConfigError> {
+    for (at, sink) in sinks.iter().enumerate() {
+        let provider = sink.wants.push.as_deref();
+        for name in [Some(sink.name.as_str()), provider].into_iter().flatten() {
+            if !is_name(name) || name.starts_with("stream-") {
+                return Err(ConfigError::new(format!(
+                    "{name:?} cannot name a notifier or a provider: 1 to 40 of a-z, 0-9, - and _, and not stream-.."
+                )));
+            }
+        }
+        let others = &sinks[..at];
+        if others.iter().any(|other| other.name == sink.name) {
+            return Err(ConfigError::new(format!(
+                "two notifiers are called {:?}: each needs a name of its own",
+                sink.name
+            )));
+        }
+        if let Some(provider) = provider.filter(|_| others.iter().any(|other| other.wants.push == sink.wants.push)) {
+            return Err(ConfigError::new(format!(
+                "two notifiers push to the devices of {provider:?}: each device would be told twice"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Without the slash at its end.
+fn check_base(base: &str) -> Result<String, ConfigError> {
+    let rest = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"));
+    let plain = |rest: &str| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_graphic() && !"?#<>\"".contains(c));
+    if !rest.is_some_and(plain) {
+        return Err(ConfigError::new(format!(
+            "alert_links is {base:?}: give the whole address, as https://app.example.com/alerts, without a query"
+        )));
+    }
+    Ok(base.trim_end_matches('/').to_owned())
 }
 
 /// `None` where nobody is signed in.

@@ -9,12 +9,13 @@ use crate::token::Issuer;
 use crate::{
     clock::Clock,
     error::ConfigError,
+    notice::{self, Delivery, Notifier, Sink},
     origin::{ClientIp, Locator},
     policy::{Lifetimes, OnLimit, SessionLimit},
     sessions::{Issue, Issuing, OnIssue, Sessions},
     store::{Retention, SessionStore},
     token::{
-        AccessTokens, DeviceCookies,
+        AccessTokens, AlertLinks, DeviceCookies,
         refresh::{self, RefreshTokens},
     },
 };
@@ -48,6 +49,9 @@ pub struct SessionsBuilder {
     session_limit: Option<(SessionLimit, OnLimit)>,
     client_ip: ClientIp,
     locator: Option<Arc<dyn Locator>>,
+    sinks: Vec<Sink>,
+    delivery: Delivery,
+    alert_links: Option<String>,
     clock: Clock,
 }
 
@@ -87,6 +91,11 @@ pub(crate) struct Parts {
     pub(crate) device_cookies: Option<DeviceCookies>,
     pub(crate) on_issue: Option<OnIssue>,
     pub(crate) locator: Option<Arc<dyn Locator>>,
+    pub(crate) sinks: Vec<Sink>,
+    pub(crate) delivery: Delivery,
+    /// Reads the links of alerts; and makes them, where it is known where they lead.
+    pub(crate) alert_links: Option<Arc<AlertLinks>>,
+    pub(crate) alert_base: Option<String>,
     pub(crate) clock: Clock,
 }
 
@@ -118,6 +127,9 @@ impl SessionsBuilder {
             session_limit: None,
             client_ip: ClientIp::default(),
             locator: None,
+            sinks: Vec::new(),
+            delivery: Delivery::default(),
+            alert_links: None,
             clock: Clock::default(),
         }
     }
@@ -326,6 +338,31 @@ impl SessionsBuilder {
         Self { locator: Some(Arc::new(locator)), ..self }
     }
 
+    /// Has this notifier told what it [wants](crate::Notifier::wants): by webhook, by push, by mail (features `webhook`, `fcm`,
+    /// `apns`, `email`), or by one of the application's own. May be called several times. Default: nobody is told, and
+    /// nothing is recorded for anybody.
+    ///
+    /// What is to be told is recorded in the transaction in which it happens, an end by hand in psql included, and delivered at least
+    /// once, of each session in the order in which it happened; nodes share the work. It is recorded under `name` (1 to 40 of `a-z`, `0-9`, `-`
+    /// and `_`), which is to stay the same: what was recorded under another is delivered to nobody. Give every node the same
+    /// notifiers. A name that no node has given for 7 days is forgotten.
+    pub fn notify(mut self, name: impl Into<String>, notifier: impl Notifier) -> Self {
+        self.sinks.push(Sink { name: name.into(), wants: notifier.wants(), notifier: Arc::new(notifier) });
+        self
+    }
+
+    /// How long delivering a notice may take, how often and how soon it is tried again. Default: see [`Delivery`].
+    pub fn delivery(self, delivery: Delivery) -> Self {
+        Self { delivery, ..self }
+    }
+
+    /// Where [`routes::alerts`](crate::routes::alerts) are, as the world sees them: `https://app.example.com/alerts`. Mails
+    /// about a new sign-in then have a link by which its reader can say that it was somebody else: good once, for 7 days.
+    /// Default: none, and the mails say to change the password.
+    pub fn alert_links(self, base: impl Into<String>) -> Self {
+        Self { alert_links: Some(base.into()), ..self }
+    }
+
     /// Another clock than the system's. Give the same one to `MemoryStore::with_clock`.
     #[cfg(any(test, feature = "test-util"))]
     pub fn clock(self, clock: Clock) -> Self {
@@ -333,7 +370,8 @@ impl SessionsBuilder {
     }
 
     /// Checks the settings, the keys (by signing and verifying with each) and the schema's version, and starts the
-    /// background tasks on the current Tokio runtime. Changes nothing in the database.
+    /// background tasks on the current Tokio runtime. Changes nothing in the database, but for saying who is to be
+    /// [told](Self::notify).
     ///
     /// # Errors
     ///
@@ -351,6 +389,9 @@ impl SessionsBuilder {
                 cause,
             ),
             _ => ConfigError::because("the database could not be asked for its schema: is it up and reachable?", cause),
+        })?;
+        notice::register(&*parts.store, parts.sinks.iter()).await.map_err(|cause| {
+            ConfigError::because("who is to be told cannot be written down: may the role write to `sinks`?", cause)
         })?;
         Sessions::start(settings, parts)
     }

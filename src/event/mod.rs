@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use self::notice::is_name;
 pub use self::notice::{Message, Notice, PushTarget, Wants};
 use crate::{
     session::{DeviceType, EndReason, SessionId, UserId},

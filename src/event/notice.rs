@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::{Event, EventKind};
 
@@ -10,7 +11,10 @@ use super::{Event, EventKind};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Notice {
-    /// What happened. Its `id` is the same at every attempt: a receiver that has seen it has been told.
+    /// Of this notice: the same at every attempt, so that a receiver knows whether it has been told. Several devices that
+    /// are told of one event get notices of different ids.
+    pub id: Uuid,
+    /// What happened.
     pub event: Event,
     /// Whom to tell, and what for.
     pub message: Message,
@@ -71,8 +75,8 @@ impl PushTarget {
         Self { provider: provider.into(), token: token.into() }
     }
 
-    /// Of the providers' own only FCM names a bound, and by far a smaller one.
-    pub(crate) const MAX_TOKEN: usize = 4_096;
+    /// More than any provider's tokens have (FCM's have less than 300), and what an index of Postgres can hold.
+    pub(crate) const MAX_TOKEN: usize = 2_048;
 
     /// Whether it could be one.
     pub(crate) fn is_plausible(&self) -> bool {
@@ -136,7 +140,7 @@ impl Notice {
     pub fn fake(kind: EventKind, message: Message) -> Self {
         use crate::session::{DeviceType, EndReason, SessionId, UserId};
         let event = Event {
-            id: uuid::Uuid::now_v7(),
+            id: Uuid::now_v7(),
             kind,
             at: time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000),
             user_id: UserId::from("ahmed"),
@@ -150,6 +154,6 @@ impl Notice {
             actor: None,
             signals: Vec::new(),
         };
-        Self { event, message, attempt: 1 }
+        Self { id: Uuid::now_v7(), event, message, attempt: 1 }
     }
 }

@@ -1,9 +1,18 @@
 //! Telling people and systems what happened.
 
+mod delivery;
 #[cfg(any(feature = "webhook", feature = "fcm", feature = "apns"))]
 mod http;
+mod stream;
+mod worker;
 
-use std::{fmt, time::Duration};
+use std::{fmt, pin::Pin, time::Duration};
+
+pub(crate) use self::worker::{Desk, Links, Sink, Worker, register};
+pub use self::{
+    delivery::Delivery,
+    stream::{EventStream, MissedEvents},
+};
 
 use crate::{
     error::BoxError,
@@ -42,6 +51,25 @@ pub trait Notifier: Send + Sync + 'static {
     ///
     /// [`NotDelivered`] says what is to become of it.
     fn deliver(&self, notice: &Notice) -> impl Future<Output = Result<(), NotDelivered>> + Send;
+}
+
+/// The same, for any of them.
+pub(crate) trait Deliver: Send + Sync {
+    fn wants(&self) -> Wants;
+
+    fn deliver<'a>(&'a self, notice: &'a Notice) -> Delivering<'a>;
+}
+
+type Delivering<'a> = Pin<Box<dyn Future<Output = Result<(), NotDelivered>> + Send + 'a>>;
+
+impl<N: Notifier> Deliver for N {
+    fn wants(&self) -> Wants {
+        Notifier::wants(self)
+    }
+
+    fn deliver<'a>(&'a self, notice: &'a Notice) -> Delivering<'a> {
+        Box::pin(Notifier::deliver(self, notice))
+    }
 }
 
 /// A notice did not get to its receiver, and what is to become of it. Its cause is logged, and kept where it was the last

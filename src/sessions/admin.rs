@@ -6,7 +6,7 @@ use super::{ANSWER_WITHIN, Sessions, by};
 use crate::{
     error::{Error, ErrorKind},
     session::{EndReason, Session, SessionId, UserId},
-    store::{EndOutcome, EndTarget, SessionFilter},
+    store::{DeadLetter, EndOutcome, EndTarget, SessionFilter},
 };
 
 /// The sessions of everybody: list, count and end them. Made by [`Sessions::admin`].
@@ -188,6 +188,39 @@ impl Admin {
     }
 }
 
+impl Admin {
+    /// What could not be delivered to a notifier, the oldest first, and at most a hundred; go on after the `id` of the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Drop it at any time.
+    pub async fn dead_letters(&self, after: Option<u64>) -> Result<Vec<DeadLetter>, Error> {
+        let letters = self.0.inner().store.dead_letters(after, LETTERS);
+        by(Instant::now() + ANSWER_WITHIN, "listing dead letters", letters).await
+    }
+
+    /// Tries these dead letters again, from the beginning; says how many of them there were. What has been delivered since of
+    /// the same session came before them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`]: they may or may not be tried again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may or may not be carried out.
+    pub async fn deliver_again(&self, ids: impl IntoIterator<Item = u64>) -> Result<usize, Error> {
+        let again = self.0.inner().store.deliver_again(ids.into_iter().collect());
+        let count = by(Instant::now() + ANSWER_WITHIN, "reviving dead letters", again).await?;
+        self.0.inner().desk.poke();
+        Ok(count)
+    }
+}
+
 fn count(outcome: &EndOutcome) -> usize {
     match outcome {
         EndOutcome::Ended(ended) => ended.len(),
@@ -204,5 +237,6 @@ fn checked(actor: &str) -> Result<String, Error> {
 
 /// Sessions ended in a transaction: few enough that those who wait for a row of it do not notice.
 const STEP: usize = 500;
+const LETTERS: usize = 100;
 const LISTING: &str = "listing sessions";
 const ENDING: &str = "ending sessions";

@@ -18,11 +18,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignInPolicy {
-    /// The user is in.
+    /// The user is in, and nobody is told of anything unusual.
     Allow,
-    /// The user is in, and it is told: in the log, and to whoever is to hear of suspicious sign-ins.
+    /// The user is in, and it is told: in the log, as an event, and where the device is new to the user's other devices
+    /// and by mail.
     Tell,
-    /// The user is in when a second factor has been checked: the session is pending, see
+    /// The user is in when a second factor has been checked, and then it is told: the session is pending, see
     /// [`PendingSession`](crate::PendingSession).
     RequireSecondFactor,
     /// Nobody is in: [`ErrorKind::SignInRefused`].
@@ -69,17 +70,18 @@ impl Arriving {
             }
             ends.extend(self.make_room(&live, found)?);
             let tokens = refresh::rotate_by_server(tokens, found.now.into());
-            return Ok(Admission::Full { ends, tokens });
+            return Ok(Admission::Full { ends, tokens, tells: found.signals.clone() });
         }
-        match self.judge(&live, found) {
+        let (asked, tells) = self.judge(&live, found);
+        match asked {
             SignInPolicy::Refuse => Err(Error::new(ErrorKind::SignInRefused, "the application refused the sign-in")),
             SignInPolicy::RequireSecondFactor => {
                 let lifetime = self.inner.pending_for();
-                Ok(Admission::Pending { lifetime, ends: too_many(pending) })
+                Ok(Admission::Pending { lifetime, ends: too_many(pending), tells })
             }
             SignInPolicy::Allow | SignInPolicy::Tell => {
                 ends.extend(self.make_room(&live, found)?);
-                Ok(Admission::Full { ends, tokens: None })
+                Ok(Admission::Full { ends, tokens: None, tells })
             }
         }
     }
@@ -112,8 +114,8 @@ impl Arriving {
         (ends, left)
     }
 
-    /// What is unusual, and what the application makes of it.
-    fn judge(&mut self, live: &[&Session], found: &Found) -> SignInPolicy {
+    /// What the application makes of what is unusual, and what of that others are told when the user is in.
+    fn judge(&mut self, live: &[&Session], found: &Found) -> (SignInPolicy, Vec<Signal>) {
         let live: Vec<_> = live.iter().map(|session| (*session).clone()).collect();
         let past = Past {
             live: &live,
@@ -131,10 +133,13 @@ impl Arriving {
             let kinds: Vec<_> = signals.iter().map(Signal::kind).collect();
             tracing::info!(user = %self.user, session = %self.id, ?kinds, "an unusual sign-in");
         }
+        let tells = if asked == SignInPolicy::Allow { Vec::new() } else { signals.clone() };
         let _first = self.signals.set(signals);
         match asked {
-            SignInPolicy::Allow | SignInPolicy::Tell if self.second_factor => SignInPolicy::RequireSecondFactor,
-            asked => asked,
+            SignInPolicy::Allow | SignInPolicy::Tell if self.second_factor => {
+                (SignInPolicy::RequireSecondFactor, tells)
+            }
+            asked => (asked, tells),
         }
     }
 

@@ -80,5 +80,6 @@ impl Inner {
             self.cache.mark_ended(*id, ended);
             telemetry::ended(ended.reason.as_label());
         }
+        self.desk.poke();
     }
 }

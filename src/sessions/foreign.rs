@@ -123,7 +123,9 @@ impl Inner {
         let (ip_address, location) = (whence.ip_address, whence.located(self.locator.as_deref()));
         let new =
             NewSession { user_agent, ip_address, location, issuer, ..NewSession::new(id, user_id, device, longest) };
-        match self.store.create(new).await {
+        let created = self.store.create(new).await;
+        self.desk.poke();
+        match created {
             // There already.
             Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
             created => created.map(drop),

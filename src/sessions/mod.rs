@@ -18,6 +18,7 @@ mod import;
 mod issue;
 mod keys;
 mod list;
+mod notices;
 mod pending;
 mod refresh;
 mod rename;
@@ -33,7 +34,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -63,14 +64,15 @@ use self::{confirm::InUseQueue, keys::KeySet, turns::Turns};
 #[cfg(feature = "jwks")]
 use crate::token::issuer::Issuers;
 use crate::{
-    activity::{Command, Recorder, Writer},
+    activity::{self, Command, Recorder},
     cache::{LoadLimits, SessionCache, Trust},
     clock::{Clock, Tick},
     config::{Parts, SessionsBuilder, Settings},
     error::{ConfigError, Error},
+    notice::{Desk, Links, Worker},
     origin::Locator,
     store::{ChangeFeed, Changes, SessionStore},
-    token::{DeviceCookies, refresh::RefreshTokens},
+    token::{AlertLinks, DeviceCookies, refresh::RefreshTokens},
 };
 
 /// Signs in, checks, lists and ends sessions. A cheap handle: clone it into your state.
@@ -97,6 +99,8 @@ pub(crate) struct Inner {
     refresh_tokens: Option<RefreshTokens>,
     device_cookies: Option<DeviceCookies>,
     locator: Option<Arc<dyn Locator>>,
+    desk: Desk,
+    alert_links: Option<Arc<AlertLinks>>,
     signing_in: Arc<Turns>,
     in_use: Arc<InUseQueue>,
     /// Nobody else can change anything.
@@ -132,7 +136,7 @@ impl Sessions {
 
     pub(crate) fn start(settings: Settings, parts: Parts) -> Result<Self, ConfigError> {
         let Parts { store, access_tokens, refresh_tokens, refresh_hangs_on_keys, on_issue, clock, .. } = parts;
-        let (device_cookies, locator) = (parts.device_cookies, parts.locator);
+        let (device_cookies, locator, alert_links) = (parts.device_cookies, parts.locator, parts.alert_links);
         #[cfg(feature = "jwks")]
         let issuers = Issuers::seal(parts.issuers, access_tokens.name(), &clock)?;
         let key_set = ArcSwap::from_pointee(KeySet::new(access_tokens.seal()?, &settings));
@@ -149,16 +153,20 @@ impl Sessions {
         let recorder = Arc::new(Recorder::default());
         let (writer, commands) = mpsc::channel(8);
         let interval = settings.activity_interval;
-        let task = Writer::new(Arc::clone(&recorder), Arc::clone(&store), locator.clone(), clock.clone(), interval);
+        let task =
+            activity::Writer::new(Arc::clone(&recorder), Arc::clone(&store), locator.clone(), clock.clone(), interval);
         tokio::spawn(task.run(commands));
         let stop = watch::Sender::new(false);
+        let links = parts.alert_base.zip(alert_links.clone()).map(|(base, seal)| Links { base, seal });
+        let told = (clock.clone(), stop.subscribe());
+        let desk = Worker::start(Arc::clone(&store), parts.sinks, parts.delivery, links, told);
         if matches!(changes, Changes::Untold) {
             let cause = "not told of changes: the store has no address to listen at (PostgresStore::listen_url)";
             tracing::warn!(cause, "sessions are read again every max_staleness");
             cache.contact().lost(&cause.into());
         }
         if let Changes::Feed(feed) = changes {
-            tokio::spawn(until(stop.subscribe(), apply_changes(feed, Arc::clone(&cache))));
+            tokio::spawn(until(stop.subscribe(), apply_changes(feed, Arc::clone(&cache), desk.poker())));
         }
         let max_staleness = settings.max_staleness;
         let silence = max_staleness.min(settings.lives.longest_silence());
@@ -177,6 +185,8 @@ impl Sessions {
             refresh_tokens,
             device_cookies,
             locator,
+            desk,
+            alert_links,
             signing_in: Arc::default(),
             in_use: Arc::default(),
             alone,
@@ -193,7 +203,8 @@ impl Sessions {
         Ok(Self(inner))
     }
 
-    /// Writes down all activity that this node has seen and ends the background tasks. Call it after the server has
+    /// Writes down all activity that this node has seen, lets what is being delivered arrive (for half a second), and ends
+    /// the background tasks. Call it after the server has
     /// stopped serving; bound it with a timeout if the database may be away. Handles stay usable, but what they see
     /// from here on is not recorded, and each session is read again every `max_staleness`.
     ///
@@ -206,7 +217,8 @@ impl Sessions {
     /// Dropped, the flush goes on in the background.
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.0.stop.send_replace(true);
-        self.command(Command::Stop).await
+        let (flushed, ()) = tokio::join!(self.command(Command::Stop), self.0.desk.stop());
+        flushed
     }
 
     /// Ends the streams of `GET /sessions/events` on this node, and tells [`closing`](Self::closing): for a graceful shutdown,
@@ -316,9 +328,11 @@ impl fmt::Debug for Inner {
 }
 
 /// Applies what the store tells, in order.
-async fn apply_changes(mut feed: ChangeFeed, cache: Arc<SessionCache>) {
+async fn apply_changes(mut feed: ChangeFeed, cache: Arc<SessionCache>, poke: Arc<Notify>) {
     while let Some(change) = feed.0.recv().await {
         cache.apply(&change);
+        // A hand in psql pokes nobody.
+        poke.notify_one();
     }
 }
 

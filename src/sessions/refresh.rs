@@ -108,6 +108,7 @@ impl Inner {
         let rotated = by(until, REFRESHING, self.store.rotate(id, decide)).await;
         drop(one);
         let (before, tokens) = self.learn(id, rotated)?;
+        self.desk.poke();
         // A retry extends nothing.
         if before.tokens.current == generation && tokens.current != generation {
             self.recorder.touch(state.seen(), self.clock.tick(), || whence);

@@ -31,6 +31,7 @@ impl Sessions {
             let renamed = in_time("renaming a session", inner.store.rename(id, &user, &name)).await;
             // Also where it is not known whether it was carried out.
             inner.cache.mark_stale(id);
+            inner.desk.poke();
             let now = inner.clock.tick();
             let seen = inner.cache.last_seen(id);
             Ok(renamed?.map(|session| inner.up_to_date(session, seen, now, inner.clock.wall())))

@@ -246,6 +246,7 @@ impl Sessions {
                 }
             });
             let Admitted { mut session, ended, replaces } = admitted?;
+            // Of the sign-in, whoever ended for it.
             inner.learn_of(&ended);
             // One that was pending.
             inner.cache.mark_stale(id);

@@ -8,6 +8,7 @@ use super::NewSession;
 use crate::{
     error::Error,
     session::{DeviceKey, EndReason, Ended, Session, SessionId, UserId},
+    signals::Signal,
     token::refresh::State,
 };
 
@@ -56,6 +57,8 @@ pub(crate) struct Found {
     pub(crate) tokens: Option<State>,
     /// The session that its browser had before, whosever that is.
     pub(crate) replaces: Option<SessionId>,
+    /// What was unusual when it arrived, if it has a row.
+    pub(crate) signals: Vec<Signal>,
     /// The user has known devices.
     pub(crate) has_devices: bool,
     /// This one is, and may have a name of its owner's.
@@ -73,6 +76,7 @@ impl Found {
             live,
             tokens: None,
             replaces: None,
+            signals: Vec::new(),
             has_devices: false,
             device: None,
             countries: Vec::new(),
@@ -82,13 +86,13 @@ impl Found {
     }
 }
 
-/// What is to be done. To refuse is an error, and leaves nothing.
+/// What is to be done, and what others are told when it is a session. To refuse is an error, and leaves nothing.
 #[derive(Debug)]
 pub(crate) enum Admission {
     /// The row is added, and is not a session before the second factor.
-    Pending { lifetime: Duration, ends: Vec<End> },
+    Pending { lifetime: Duration, ends: Vec<End>, tells: Vec<Signal> },
     /// It is a session; these are the tokens of one that was pending.
-    Full { ends: Vec<End>, tokens: Option<State> },
+    Full { ends: Vec<End>, tokens: Option<State>, tells: Vec<Signal> },
 }
 
 /// A session that ends for it.

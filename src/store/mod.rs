@@ -5,6 +5,7 @@ mod changes;
 mod ends;
 mod filter;
 mod memory;
+pub(crate) mod outbox;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod tokens;
@@ -23,6 +24,7 @@ pub use self::{
     ends::{EndOutcome, EndRequest, EndTarget},
     filter::SessionFilter,
     memory::MemoryStore,
+    outbox::{Alert, Claimed, DeadLetter, Disowned, Outbox, Registration, Settled},
     tokens::{Confirmed, InUse, Rotate, Rotated},
     upkeep::{Expire, Expired, Idle, Purged, Retention},
 };
@@ -51,7 +53,7 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Se
 /// * Each method answers or fails within a bounded time; `ErrorKind::Unavailable` means that nothing was learnt. A
 ///   write whose answer was lost may or may not have happened, and may be repeated.
 /// * Dropping a returned future leaves nothing open: no transaction, no lock, no busy connection.
-pub trait SessionStore: Debug + Send + Sync + sealed::Sealed + 'static {
+pub trait SessionStore: Debug + Outbox + 'static {
     /// Whether the schema is there and of the version that this crate needs. Changes nothing.
     fn check(&self) -> StoreFuture<'_, ()>;
 

@@ -5,6 +5,7 @@
 //! judged here, over the clock that the caller passes.
 
 mod access;
+mod alert;
 mod claims;
 mod device;
 #[cfg(any(test, fuzzing))]
@@ -22,6 +23,7 @@ mod verify;
 
 pub use access::AccessTokens;
 pub(crate) use access::TokenKeys;
+pub(crate) use alert::AlertLinks;
 pub(crate) use device::{DeviceCookie, DeviceCookies, app_device_key};
 #[cfg(feature = "jwks")]
 pub use issuer::{Issuer, IssuerClaims};

@@ -252,6 +252,7 @@ impl IntoResponse for Error {
             ErrorKind::SignInRefused => {
                 (StatusCode::FORBIDDEN, "sign_in_refused", "this sign-in is unusual, and was refused")
             }
+            ErrorKind::InvalidLink => (StatusCode::GONE, "link_invalid", "this link does not work any more"),
             ErrorKind::Refused => (StatusCode::FORBIDDEN, "account_disabled", "this account may not sign in"),
             ErrorKind::InvalidInput => {
                 (StatusCode::BAD_REQUEST, "invalid_request", "a value that was sent cannot be used")

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use super::MemoryStore;
 use crate::{
     error::{Error, ErrorKind},
+    event::EventKind,
     session::{DeviceKey, Ended, Generations, Session, SessionId, UserId},
     store::{
         Admission, Admit, Admitted, Arrival, COUNTRIES_FOR, Comes, DEVICE_FOR, DEVICES_OF_A_USER, Found, Imported,
@@ -52,6 +53,11 @@ impl Known {
             now,
             ..found
         }
+    }
+
+    /// It was somebody else's.
+    pub(super) fn forget_device(&mut self, user: &UserId, key: DeviceKey) {
+        self.devices.remove(&(user.clone(), key));
     }
 
     /// A row of this user is there from now on.
@@ -139,6 +145,7 @@ impl MemoryStore {
         if let Comes::Complete { id, .. } = &arrival.0 {
             let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
             found.tokens = Some(tokens.get(id).copied().unwrap_or_else(State::new));
+            found.signals = self.told().kept(*id);
         }
         found.replaces = match &arrival.0 {
             // Of a second factor that nobody showed: what its cookie had overwritten goes in its place.
@@ -148,10 +155,11 @@ impl MemoryStore {
         let replaces = found.replaces;
         let found = known.look_up(&user, key, now, found);
         let admission = (admit.decide)(&found)?;
-        let (ends, pending_for, tokens) = match admission {
-            Admission::Pending { lifetime, ends } => (ends, Some(lifetime), None),
-            Admission::Full { ends, tokens } => (ends, None, tokens),
+        let (ends, pending_for, tokens, tells) = match admission {
+            Admission::Pending { lifetime, ends, tells } => (ends, Some(lifetime), None, tells),
+            Admission::Full { ends, tokens, tells } => (ends, None, tokens, tells),
         };
+        let mut told = self.told();
         let by = match &arrival.0 {
             Comes::New(new) => new.id,
             Comes::Complete { id, .. } => *id,
@@ -160,9 +168,7 @@ impl MemoryStore {
         for end in ends {
             if let Some(row) = rows.get_mut(&end.id).filter(|row| row.ended.is_none()) {
                 let by = end.at.is_none().then(|| by.to_string());
-                let how = Ended::new(end.at.unwrap_or(now), end.reason, by);
-                row.ended = Some(how.clone());
-                ended.push((end.id, how));
+                ended.push((end.id, told.end(row, Ended::new(end.at.unwrap_or(now), end.reason, by), now)));
             }
         }
         let name = found.device.flatten();
@@ -196,6 +202,14 @@ impl MemoryStore {
         }
         known.has_row(&session.user_id, session.id);
         rows.insert(session.id, session.clone());
+        if session.pending {
+            told.keep_for_later(session.id, tells);
+        } else {
+            let own = |row: &Session| row.user_id == session.user_id && row.absolute_expires_at > now;
+            let live = |id: &SessionId| rows.get(id).is_some_and(|row| own(row) && row.ended.is_none() && !row.pending);
+            told.created(&session, now);
+            told.signed_in(&session, tells, live, now);
+        }
         Ok(Admitted { session, ended, replaces })
     }
 
@@ -205,7 +219,10 @@ impl MemoryStore {
         let row = rows.get_mut(&id).filter(|row| {
             row.user_id == *user && row.ended.is_none() && !row.pending && row.absolute_expires_at > now
         })?;
-        name.clone_into(&mut row.device.name);
+        if row.device.name != name {
+            name.clone_into(&mut row.device.name);
+            self.told().changed(EventKind::SessionRenamed, row, now);
+        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(device) = row.device_key.and_then(|key| known.devices.get_mut(&(user.clone(), key))) {
             device.name = Some(name.to_owned());

@@ -1,6 +1,7 @@
 //! Sessions in a map: for tests, examples and a first try. Nothing survives the process.
 
 mod admit;
+mod outbox;
 
 use std::{
     collections::HashMap,
@@ -9,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use self::admit::{Known, exists, row_of};
+use self::{
+    admit::{Known, exists, row_of},
+    outbox::Told,
+};
 use super::{
     Activity, Admit, Admitted, Arrival, Changes, Confirmed, Decided, EndOutcome, EndRequest, EndTarget, Expire,
     Expired, Imported, InUse, Loaded, Locked, NOWHERE, NewSession, Purged, Retention, Rotate, Rotated, Rotation,
@@ -18,6 +22,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind},
+    event::EventKind,
     session::{EndReason, Ended, Session, SessionId, UserId},
     token::refresh::{self, Confirmation, State},
 };
@@ -30,6 +35,8 @@ pub struct MemoryStore {
     /// Of the sessions whose tokens have been refreshed. Locked inside of `rows` only.
     tokens: Mutex<HashMap<SessionId, State>>,
     known: Mutex<Known>,
+    /// Locked inside of all the others.
+    told: Mutex<Told>,
 }
 
 impl MemoryStore {
@@ -60,6 +67,7 @@ impl MemoryStore {
         }
         self.known.lock().unwrap_or_else(PoisonError::into_inner).has_row(&session.user_id, session.id);
         rows.insert(session.id, session.clone());
+        self.told().created(&session, now);
         Ok(session)
     }
 
@@ -74,9 +82,7 @@ impl MemoryStore {
                         Some(ended) => EndOutcome::AlreadyEnded(ended.clone()),
                         None => {
                             let ended = Ended::new(now, request.reason, request.by);
-                            let ended = Ended { of_pending: row.pending, ..ended };
-                            row.ended = Some(ended.clone());
-                            EndOutcome::Ended(vec![(id, ended)])
+                            EndOutcome::Ended(vec![(id, self.told().end(row, ended, now))])
                         }
                     },
                     _ => EndOutcome::NotFound,
@@ -89,8 +95,7 @@ impl MemoryStore {
                 let mut done = Vec::new();
                 for id in ids {
                     if let Some(row) = rows.get_mut(&id).filter(|row| row.ended.is_none()) {
-                        row.ended = Some(ended.clone());
-                        done.push((id, Ended { of_pending: row.pending, ..ended.clone() }));
+                        done.push((id, self.told().end(row, ended.clone(), now)));
                     }
                 }
                 return EndOutcome::Ended(done);
@@ -110,8 +115,7 @@ impl MemoryStore {
         let mut done = Vec::new();
         for row in rows.values_mut() {
             if row.user_id == user && is_live(row) && Some(row.id) != keep {
-                row.ended = Some(ended.clone());
-                done.push((row.id, Ended { of_pending: row.pending, ..ended.clone() }));
+                done.push((row.id, self.told().end(row, ended.clone(), now)));
             }
         }
         EndOutcome::Ended(done)
@@ -150,15 +154,14 @@ impl MemoryStore {
         let locked = Locked { session: session.clone(), tokens: state, now };
         match rotate.0(&locked) {
             Decided::Refuse(why) => Rotation::Refused(why),
-            Decided::End(reason) => {
-                let ended = Ended::new(now, reason, None);
-                session.ended = Some(ended.clone());
-                Rotation::EndedNow(ended)
-            }
+            Decided::End(reason) => Rotation::EndedNow(self.told().end(session, Ended::new(now, reason, None), now)),
             Decided::Tokens { state, authenticated } => {
+                let is_new = state.current > session.generations.current;
                 session.generations = state.generations();
                 if authenticated {
                     session.authenticated_at = now;
+                } else if is_new {
+                    self.told().changed(EventKind::SessionRefreshed, session, now);
                 }
                 tokens.insert(id, state);
                 Rotation::Tokens(Box::new(locked), state)
@@ -194,9 +197,7 @@ impl MemoryStore {
             let absolute = (row.absolute_expires_at, row.absolute_expires_at, EndReason::Absolute);
             let first = [absolute].into_iter().chain(idle).min_by_key(|(_, due, _)| *due);
             if let Some((at, _, reason)) = first.filter(|(_, due, _)| *due <= now) {
-                let end = Ended::new(at, reason, None);
-                row.ended = Some(end.clone());
-                ended.push((row.id, end));
+                ended.push((row.id, self.told().end(row, Ended::new(at, reason, None), now)));
             }
         }
         Expired { ended, more: false }
@@ -211,6 +212,7 @@ impl MemoryStore {
         let old = |row: &Session| older(row, retention.history) && gone(row);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.forget(&rows, old, now);
+        self.told().purge(retention, now);
         rows.retain(|_, row| !old(row));
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| rows.contains_key(id));
         let mut scrubbed = 0;

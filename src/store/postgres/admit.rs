@@ -6,13 +6,14 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::{
     lend::{Lender, Write},
-    row, seconds,
+    outbox, row, seconds,
     sql::Sql,
     tokens,
 };
 use crate::{
     error::{Error, ErrorKind},
     session::{DeviceKey, Ended, Session, SessionId, UserId},
+    signals::Signal,
     store::{
         Admission, Admit, Admitted, Arrival, COUNTRIES_FOR, Comes, DEVICES_OF_A_USER, End, Found, NewSession, SOME,
     },
@@ -42,15 +43,20 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
         }
         tokens = Some(pending.tokens);
     }
+    let mut signals = Vec::new();
     let replaces = match &arrival.0 {
         Comes::New(new) => match new.replaces {
             // Of a second factor that nobody showed: what its cookie had overwritten goes in its place.
-            Some(held) => held_before(&write, sql, held).await?.or(Some(held)),
+            Some(held) => held_before(&write, sql, held).await?.0.or(Some(held)),
             None => None,
         },
-        Comes::Complete { id, .. } => held_before(&write, sql, *id).await?,
+        Comes::Complete { id, .. } => {
+            let (replaces, told) = held_before(&write, sql, *id).await?;
+            signals = told;
+            replaces
+        }
     };
-    let found = known(&write, sql, &user, key, Found { tokens, replaces, ..Found::new(live) }).await?;
+    let found = known(&write, sql, &user, key, Found { tokens, replaces, signals, ..Found::new(live) }).await?;
     let admission = match (admit.decide)(&found) {
         Ok(admission) => admission,
         Err(refused) => return refuse(write, refused).await,
@@ -59,9 +65,9 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
         Comes::New(new) => new.id,
         Comes::Complete { id, .. } => *id,
     };
-    let (ends, pending_for, new_tokens) = match admission {
-        Admission::Pending { lifetime, ends } => (ends, Some(lifetime), None),
-        Admission::Full { ends, tokens } => (ends, None, tokens),
+    let (ends, pending_for, new_tokens, tells) = match admission {
+        Admission::Pending { lifetime, ends, tells } => (ends, Some(lifetime), None, tells),
+        Admission::Full { ends, tokens, tells } => (ends, None, tokens, tells),
     };
     let ended = end(&write, sql, &ends, by).await?;
     let name = found.device.flatten();
@@ -71,7 +77,7 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
                 new.device.name = name;
             }
             new.replaces = replaces;
-            insert(&write, sql, &new, pending_for).await?
+            insert(&write, sql, &new, pending_for, &tells).await?
         }
         Comes::Complete { id, absolute_lifetime, .. } => {
             complete(&write, sql, id, absolute_lifetime, name.as_deref(), new_tokens).await?
@@ -79,6 +85,7 @@ pub(super) async fn admit(lender: &Lender, sql: &Sql, arrival: Arrival, admit: A
     };
     if pending_for.is_none() {
         note(&write, sql, &session).await?;
+        outbox::tell_sign_in(&write, &sql.outbox, &session, &tells).await?;
     }
     write.commit().await?;
     Ok(Admitted { session, ended, replaces })
@@ -91,10 +98,16 @@ async fn refuse<T>(write: Write, refused: Error) -> Result<T, Error> {
 }
 
 /// What the row of a pending session remembers.
-async fn held_before(write: &Write, sql: &Sql, id: SessionId) -> Result<Option<SessionId>, Error> {
-    let rows = write.query(&sql.replaces, &[(&id.as_uuid(), Type::UUID)]).await?;
-    let replaces = rows.first().map(|row| row::get::<Option<uuid::Uuid>>(row, "replaces")).transpose()?.flatten();
-    Ok(replaces.map(SessionId::from))
+async fn held_before(write: &Write, sql: &Sql, id: SessionId) -> Result<(Option<SessionId>, Vec<Signal>), Error> {
+    let rows = write.query(&sql.held_before, &[(&id.as_uuid(), Type::UUID)]).await?;
+    let Some(row) = rows.first() else { return Ok((None, Vec::new())) };
+    let replaces = row::get::<Option<uuid::Uuid>>(row, "replaces")?.map(SessionId::from);
+    let signals = match row::get(row, "signals")? {
+        Some(serde_json::Value::Array(signals)) => signals,
+        _ => Vec::new(),
+    };
+    // One that only newer nodes know is not told.
+    Ok((replaces, signals.into_iter().filter_map(|one| serde_json::from_value(one).ok()).collect()))
 }
 
 /// For sessions that somebody else signs in: nothing is looked at.
@@ -102,7 +115,7 @@ pub(super) async fn create(lender: &Lender, sql: &Sql, new: NewSession) -> Resul
     let write = lender.begin(SIGNING_IN).await?;
     // Whoever ends all sessions of this user waits for this one, and then ends it too.
     lock_user(&write, sql, &new.user_id).await?;
-    let session = insert(&write, sql, &new, None).await?;
+    let session = insert(&write, sql, &new, None, &[]).await?;
     write.commit().await?;
     Ok(session)
 }
@@ -167,7 +180,13 @@ async fn end(write: &Write, sql: &Sql, ends: &[End], by: SessionId) -> Result<Ve
     row::ended_ids(&write.query(&sql.end_for, &parameters).await?)
 }
 
-async fn insert(write: &Write, sql: &Sql, new: &NewSession, pending: Option<Duration>) -> Result<Session, Error> {
+async fn insert(
+    write: &Write,
+    sql: &Sql,
+    new: &NewSession,
+    pending: Option<Duration>,
+    tells: &[Signal],
+) -> Result<Session, Error> {
     let id = new.id.as_uuid();
     let lifetime = seconds(pending.unwrap_or(new.absolute_lifetime));
     let device = &new.device;
@@ -177,7 +196,9 @@ async fn insert(write: &Write, sql: &Sql, new: &NewSession, pending: Option<Dura
     let key = bytes(new.device_key.as_ref());
     let pending = pending.is_some();
     let replaces = new.replaces.filter(|_| pending).map(|id| id.as_uuid());
-    let parameters: [Parameter<'_>; 24] = [
+    let unusual = |cause| Error::because(ErrorKind::InvalidInput, SIGNING_IN, cause);
+    let tells = (pending && !tells.is_empty()).then(|| serde_json::to_value(tells).map_err(unusual)).transpose()?;
+    let parameters: [Parameter<'_>; 25] = [
         (&id, Type::UUID),
         (&user, Type::TEXT),
         (&lifetime, Type::FLOAT8),
@@ -202,6 +223,7 @@ async fn insert(write: &Write, sql: &Sql, new: &NewSession, pending: Option<Dura
         (&key, Type::BYTEA),
         (&pending, Type::BOOL),
         (&replaces, Type::UUID),
+        (&tells, Type::JSONB),
     ];
     let rows = write.query(&sql.insert, &parameters).await?;
     let session = rows.first().map(row::session).transpose()?;

@@ -10,6 +10,8 @@ pub(super) async fn import(lender: &Lender, sql: &Sql, mut rows: Vec<Imported>) 
     // Who adds the same id waits for us: in one order, so that none waits in a circle.
     rows.sort_by_key(|row| row.new.id);
     let write = lender.begin("importing sessions").await?;
+    // See `tell_events` in the schema.
+    write.batch(&format!("SET LOCAL {}.quiet = 'on'", sql.schema())).await?;
     let mut added = 0;
     for rows in rows.chunks(CHUNK) {
         let parameters = Columns::of(rows);

@@ -28,6 +28,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "0004_refresh.sql", sql: include_str!("../../../migrations/0004_refresh.sql") },
     Migration { version: 5, name: "0005_issuers.sql", sql: include_str!("../../../migrations/0005_issuers.sql") },
     Migration { version: 6, name: "0006_devices.sql", sql: include_str!("../../../migrations/0006_devices.sql") },
+    Migration { version: 7, name: "0007_notices.sql", sql: include_str!("../../../migrations/0007_notices.sql") },
 ];
 
 pub(super) async fn run(lender: &Lender, schema: &str) -> Result<(), Error> {

@@ -8,6 +8,8 @@ mod import;
 mod lend;
 mod listen;
 mod migrate;
+mod outbox;
+mod outbox_sql;
 mod primary;
 mod row;
 mod sql;

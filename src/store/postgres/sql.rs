@@ -1,5 +1,7 @@
 //! Every statement that runs while serving, with the schema's name filled in once.
 
+use super::outbox_sql::OutboxSql;
+
 /// What `row::session` reads, and the database's time at which it was read. Postgres knows times that Rust does not
 /// (`infinity`, the year 20000): they are brought near enough to be read, and mean the same.
 const COLUMNS: &str = "id, user_id, \
@@ -19,12 +21,13 @@ const TOKENS: &str = "root, \
     CASE WHEN broken_at IS NOT NULL THEN greatest(least(broken_at, '9999-01-01Z'), '0001-01-01Z') END AS broken_at";
 
 /// What is told of an end: see `COLUMNS`.
-const END: &str =
+pub(super) const END: &str =
     "s.id, greatest(least(s.ended_at, '9999-01-01Z'), '0001-01-01Z') AS ended_at, s.end_reason, s.ended_by, s.pending";
 
 #[derive(Debug)]
 pub(super) struct Sql {
     schema: String,
+    pub(super) outbox: OutboxSql,
     pub(super) load_one: String,
     pub(super) load_many: String,
     pub(super) list: String,
@@ -54,7 +57,7 @@ pub(super) struct Sql {
     pub(super) known: String,
     pub(super) end_for: String,
     pub(super) complete: String,
-    pub(super) replaces: String,
+    pub(super) held_before: String,
     pub(super) note_device: String,
     pub(super) note_country: String,
     pub(super) rename: String,
@@ -69,6 +72,7 @@ impl Sql {
         let table = format!("{schema}.sessions");
         Self {
             schema: schema.to_owned(),
+            outbox: OutboxSql::new(schema),
             load_one: format!("SELECT {COLUMNS} FROM {table} WHERE id = $1"),
             load_many: format!("SELECT {COLUMNS} FROM {table} WHERE id = ANY($1)"),
             list: format!(
@@ -77,9 +81,9 @@ impl Sql {
             insert: format!(
                 "INSERT INTO {table} (id, user_id, expires_at, device_name, device_type, form_factor, os, os_version, \
                  browser, browser_version, model, user_agent, ip_address, metadata, issuer, claims, location, country_code, \
-                 latitude, longitude, accuracy_km, device_key, pending, replaces) \
+                 latitude, longitude, accuracy_km, device_key, pending, replaces, signals) \
                  VALUES ($1, $2, statement_timestamp() + $3 * interval '1 second', $4, $5, $6, $7, $8, $9, $10, $11, \
-                 $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) RETURNING {COLUMNS}"
+                 $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25) RETURNING {COLUMNS}"
             ),
             end_one: format!(
                 "UPDATE {table} SET ended_at = clock_timestamp(), end_reason = $3, ended_by = $4 \
@@ -260,10 +264,10 @@ impl Sql {
             complete: format!(
                 "UPDATE {table} SET pending = false, expires_at = statement_timestamp() + $2 * interval '1 second', \
                     last_activity_at = greatest(last_activity_at, statement_timestamp()), \
-                    device_name = coalesce($3, device_name), replaces = NULL \
+                    device_name = coalesce($3, device_name), replaces = NULL, signals = NULL \
                  WHERE id = $1 AND pending AND ended_at IS NULL"
             ),
-            replaces: format!("SELECT replaces FROM {table} WHERE id = $1"),
+            held_before: format!("SELECT replaces, signals FROM {table} WHERE id = $1"),
             note_device: format!(
                 "WITH old AS ( \
                     SELECT user_id, key FROM {schema}.devices WHERE user_id = $1 AND key <> $2 \

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     lend::{Lender, Write},
-    row, seconds,
+    outbox, row, seconds,
     sql::Sql,
 };
 use crate::{
@@ -112,8 +112,9 @@ pub(super) async fn purge(lender: &Lender, sql: &Sql, retention: Retention) -> R
     let devices = write.query(&sql.forget_devices, &[(&device_for, Type::FLOAT8), (&BATCH, Type::INT8)]).await?.len();
     let countries =
         write.query(&sql.forget_countries, &[(&countries_for, Type::FLOAT8), (&BATCH, Type::INT8)]).await?.len();
+    let told = outbox::purge(&write, &sql.outbox, retention, BATCH).await?;
     write.commit().await?;
-    let more = [scrubbed, deleted, devices, countries]
+    let more = [scrubbed, deleted, devices, countries, told]
         .into_iter()
         .any(|rows| i64::try_from(rows).is_ok_and(|rows| rows == BATCH));
     Ok(Purged { scrubbed, deleted, more })

@@ -122,15 +122,20 @@ pub(super) async fn current(current: CurrentSession) -> Response {
 }
 
 /// The last one: the prefix that the application mounts this under may have parameters of its own.
-fn named(path: Result<Path<Vec<(String, String)>>, PathRejection>) -> Option<SessionId> {
-    let (_, id) = path.ok().and_then(|Path(mut parameters)| parameters.pop())?;
-    id.parse().ok()
+pub(super) fn last(path: Result<Parameters, PathRejection>) -> Option<String> {
+    path.ok().and_then(|Path(mut parameters)| parameters.pop()).map(|(_, value)| value)
+}
+
+pub(super) type Parameters = Path<Vec<(String, String)>>;
+
+fn named(path: Result<Parameters, PathRejection>) -> Option<SessionId> {
+    last(path)?.parse().ok()
 }
 
 pub(super) async fn end_one(
     Ender(current): Ender,
     handle: Handle,
-    path: Result<Path<Vec<(String, String)>>, PathRejection>,
+    path: Result<Parameters, PathRejection>,
 ) -> Result<Response, Error> {
     let Some(id) = named(path) else { return Ok(not_found()) };
     if id == current.id() {
@@ -154,7 +159,7 @@ pub(super) struct Changes {
 pub(super) async fn rename(
     current: CurrentSession,
     mut handle: Handle,
-    path: Result<Path<Vec<(String, String)>>, PathRejection>,
+    path: Result<Parameters, PathRejection>,
     request: Request,
 ) -> Result<Response, Error> {
     let Some(id) = named(path) else { return Ok(not_found()) };
@@ -230,7 +235,7 @@ pub(super) fn invalid_request(detail: &'static str) -> Response {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail).into_response()
 }
 
-fn unprocessable(detail: &'static str) -> Response {
+pub(super) fn unprocessable(detail: &'static str) -> Response {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail).into_response()
 }
 

@@ -8,6 +8,8 @@
 //! | `GET /sessions/current` | 200, the session that asks | |
 //! | `DELETE /sessions/{id}` | 204, also if it had ended before | 404 unknown or another user's; 409 `current_session` |
 //! | `GET /sessions/events` | 200, server-sent events: `ended` with `{"reason": ".."}` when the session ends, then it closes | |
+//! | `PUT /sessions/current/push-target` `{"provider": "fcm", "token": ".."}` | 204: this device is told by push when its session is ended elsewhere, and of sign-ins on new devices | 422 a provider that nobody here pushes to |
+//! | `DELETE /sessions/current/push-target` | 204, also if there was none | |
 //! | `PATCH /sessions/{id}` `{"deviceName": ".."}` | 200, the session | 404 unknown, ended or another user's; 422 |
 //! | `DELETE /sessions/others` | 200 `{"revoked": n}` | |
 //! | `DELETE /sessions` | 200 `{"revoked": n}`, this one too | |
@@ -20,18 +22,20 @@
 //! may be cached.
 
 mod admin;
+mod alerts;
 mod auth;
 #[cfg(feature = "jwks")]
 mod backchannel;
 mod events;
 mod handlers;
 mod keys;
+mod push;
 
 use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{delete, get, post},
+    routing::{delete, get, post, put},
 };
 use axum_core::extract::FromRequestParts;
 
@@ -48,6 +52,7 @@ pub fn sessions<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/", get(handlers::list).delete(handlers::end_all))
         .route("/current", get(handlers::current))
+        .route("/current/push-target", put(push::set).delete(push::forget))
         .route("/others", delete(handlers::end_others))
         .route("/events", get(events::events))
         .route("/{id}", delete(handlers::end_one).patch(handlers::rename))
@@ -62,6 +67,22 @@ pub fn auth<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/logout", post(auth::logout))
         .route("/refresh", post(auth::refresh))
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::map_response(handlers::no_store))
+}
+
+/// The page behind the link in a mail about a new sign-in: what was told, and the button "No, that was not me". Nest it where
+/// [`alert_links`](crate::SessionsBuilder::alert_links) says: `.nest("/alerts", routes::alerts())`. For everybody who has the link: it needs
+/// the layer around it, and no session, so not under one that is [`required`](crate::SessionValidationLayer::required).
+///
+/// | route | answer |
+/// |---|---|
+/// | `GET /{link}` | 200, a page; it changes nothing, since mail scanners follow links; 410 where the link is too old or none |
+/// | `POST /{link}` | 200: the session is ended as `revoked_by_alert`, its device forgotten, the application told (`login.disowned`); 410 the second time |
+///
+/// For pages of your own there are [`Sessions::alert`](crate::Sessions::alert) and [`Sessions::disown`](crate::Sessions::disown).
+pub fn alerts<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new()
+        .route("/{link}", get(alerts::show).post(alerts::disown))
         .layer(middleware::map_response(handlers::no_store))
 }
 
