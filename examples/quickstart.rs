@@ -27,6 +27,7 @@ use axum_device_sessions::{
     routes::{self, Administrator},
 };
 use environment::{Environment, Failure};
+use receiver::{Outside, Receiver};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
@@ -35,13 +36,15 @@ use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 mod environment;
 #[path = "support/local_postgres.rs"]
 mod local_postgres;
+#[path = "support/receiver.rs"]
+mod receiver;
 #[path = "support/story.rs"]
 mod story;
 #[path = "support/terminal.rs"]
 mod terminal;
 
-/// Where sessions are kept, and the key that signs access tokens. All else has a default.
-async fn sessions(environment: &Environment) -> Result<Sessions, Failure> {
+/// Where sessions are kept, the key that signs access tokens, and who is told of what. All else has a default.
+async fn sessions(environment: &Environment, told: Outside, here: &str) -> Result<Sessions, Failure> {
     let access_tokens = AccessTokens::hs256(&environment.signing_secret)?;
     let builder = match environment.database.url() {
         Some(url) => {
@@ -60,6 +63,9 @@ async fn sessions(environment: &Environment) -> Result<Sessions, Failure> {
         Some(file) => builder.locator(GeoIp::open(file).await?),
         None => builder,
     };
+    // The name stays the same from start to start: what is still to be told stands under it in the database.
+    let name = told.provider.clone();
+    let builder = builder.notify(name, told).alert_links(format!("{here}/alerts"));
     Ok(builder.access_tokens(access_tokens).build().await?)
 }
 
@@ -71,6 +77,7 @@ fn app(sessions: Sessions) -> Router {
         .nest("/auth", routes::auth())
         .route("/auth/second-factor", post(second_factor))
         .route("/auth/reauthenticate", post(reauthenticate))
+        .nest("/alerts", routes::alerts())
         .merge(routes::jwks())
         .nest("/admin/sessions", routes::admin_routes::<Staff, _>())
         .layer(SessionValidationLayer::new(sessions.clone()))
@@ -242,19 +249,25 @@ const FLUSH: Duration = Duration::from_secs(1);
 async fn run() -> Result<(), Failure> {
     let environment = Environment::read()?;
     println!("store: {}", environment.database);
-    let sessions = sessions(&environment).await?;
     let listener = terminal::listen(&environment.bind).await?;
     let address = listener.local_addr()?;
+    let here = environment.public_url.clone().unwrap_or_else(|| terminal::url(address));
+    let receiver = Receiver::start().await?;
+    let url = environment.notice_url.clone().unwrap_or_else(|| receiver.url.clone());
+    let outside = Outside::new(url, environment.provider()?)?;
+    let provider = outside.provider.clone();
+    let sessions = sessions(&environment, outside, &here).await?;
 
     if environment.story {
         let (over, end) = oneshot::channel::<()>();
         let server = tokio::spawn(serve(listener, sessions, async { drop(end.await) }));
-        let told = story::tell(address, &environment.database).await;
+        let told = story::tell(address, &environment.database, (provider, receiver)).await;
         drop(over);
         server.await??;
         return told;
     }
 
+    receiver.print();
     let stop = terminal::stop_signal()?;
     terminal::print_what_to_paste(address);
     println!("listening on http://{address}");

@@ -55,6 +55,10 @@ pub(crate) struct Environment {
     settings: Vec<(&'static str, Setting, Duration)>,
     session_limit: Option<(u32, OnLimit)>,
     client_ip: Option<ClientIp>,
+    /// Where pushes and mails are posted to, if not to a receiver of this program's own.
+    pub(crate) notice_url: Option<String>,
+    /// How the world reaches this service, for the links in mails.
+    pub(crate) public_url: Option<String>,
     /// A MaxMind file: where on earth addresses are.
     #[cfg_attr(not(feature = "geoip"), expect(dead_code, reason = "refused where it is set"))]
     pub(crate) geoip_file: Option<String>,
@@ -96,7 +100,31 @@ impl Environment {
                 "GEOIP_FILE needs the feature geoip: cargo run --features geoip --example quickstart",
             ));
         }
-        Ok(Self { story, bind, signing_secret, listen_url, settings, session_limit, client_ip, geoip_file, database })
+        let notice_url = if story { None } else { variable("NOTICE_URL")? };
+        let public_url = if story { None } else { variable("PUBLIC_URL")? };
+        Ok(Self {
+            story,
+            bind,
+            signing_secret,
+            listen_url,
+            settings,
+            session_limit,
+            client_ip,
+            notice_url,
+            public_url,
+            geoip_file,
+            database,
+        })
+    }
+
+    /// What devices say they are reached by. A story's own in a database of others: what it waits for must not arrive
+    /// elsewhere.
+    pub(crate) fn provider(&self) -> Result<String, Failure> {
+        if self.story && matches!(self.database, Database::Given { .. }) {
+            let number = getrandom::u32().map_err(|cause| Failure::because("no random number", cause))?;
+            return Ok(format!("story-{number}"));
+        }
+        Ok("demo".to_owned())
     }
 
     /// What was set, and nothing else.

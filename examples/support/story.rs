@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio_postgres::{NoTls, types::Type};
 
-use crate::environment::{Database, Failure};
+use crate::{
+    environment::{Database, Failure},
+    receiver::Receiver,
+};
 
 const LAPTOP: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
@@ -19,19 +22,30 @@ const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) Appl
     Version/26.0 Mobile/15E148 Safari/604.1";
 const TABLET: &str = "Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
     Version/17.5 Mobile/15E148 Safari/604.1";
+const THIEF: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36 OPR/125.0.0.0";
 const WORK: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 
-pub(crate) async fn tell(server: SocketAddr, database: &Database) -> Result<(), Failure> {
+pub(crate) async fn tell(
+    server: SocketAddr,
+    database: &Database,
+    (provider, mut receiver): (String, Receiver),
+) -> Result<(), Failure> {
     let user = protagonist(database)?;
 
     println!("\n1. The user {user} signs in, on a laptop and on a phone.");
     let laptop = Device::sign_in(server, &user, LAPTOP).await?;
+    laptop.is_reached_by(&provider, "the laptop").await?;
     let phone = Device::sign_in(server, &user, PHONE).await?;
+    phone.is_reached_by(&provider, "the phone").await?;
     for device in [&laptop, &phone] {
         let me = device.ask(Method::GET, "/me").await?.with(StatusCode::OK)?;
         expect("/me", &me, &json!({ "user": user, "sessionId": device.id, "deviceName": device.name }))?;
         println!("   Signed in: {}.", device.name);
     }
+
+    println!("\n   The phone is a new device, so its owner is told: on the laptop and by mail.");
+    receiver.expect("a push to the laptop", |told| of(told, "new_login", &phone)).await?;
+    receiver.expect("a mail", |told| told["mail"] == user && told["sessionId"] == phone.id).await?;
 
     println!("\n2. Both are in the list of devices, as each of them sees it:");
     for device in [&laptop, &phone] {
@@ -41,11 +55,22 @@ pub(crate) async fn tell(server: SocketAddr, database: &Database) -> Result<(), 
     println!("\n3. The phone is lost. The laptop signs it out.");
     laptop.ask(Method::DELETE, &format!("/sessions/{}", phone.id)).await?.with(StatusCode::NO_CONTENT)?;
     println!("   DELETE /sessions/{{the phone's id}}: 204.");
+    println!("   The phone is told at once, wherever it is:");
+    receiver.expect("a push to the phone", |told| of(told, "force_logout", &phone)).await?;
 
     println!("\n4. Whoever found the phone tries it.");
     phone.is_refused("revoked_by_user").await?;
 
-    println!("\n5. Two more devices sign in, and the laptop signs out all others.");
+    println!("\n5. Somebody else knows the password.");
+    let thief = Device::sign_in(server, &user, THIEF).await?;
+    let mail = receiver.expect("a mail", |told| told["mail"] == user && told["sessionId"] == thief.id).await?;
+    let link = text(&mail, "/notMe")?;
+    for method in [Method::GET, Method::GET, Method::POST] {
+        thief.follow(method, &link).await?;
+    }
+    thief.is_refused("revoked_by_alert").await?;
+
+    println!("\n6. Two more devices sign in, and the laptop signs out all others.");
     let tablet = Device::sign_in(server, &user, TABLET).await?;
     let work = Device::sign_in(server, &user, WORK).await?;
     laptop.sees(&[&laptop, &tablet, &work]).await?;
@@ -57,16 +82,21 @@ pub(crate) async fn tell(server: SocketAddr, database: &Database) -> Result<(), 
     }
     laptop.sees(&[&laptop]).await?;
 
-    println!("\n6. The laptop stays in use. Its activity is written down now and then, not by each request.");
+    println!("\n7. The laptop stays in use. Its activity is written down now and then, not by each request.");
     activity_is_written(&laptop, database).await?;
 
-    println!("\n7. The laptop logs out.");
+    println!("\n8. The laptop logs out.");
     laptop.ask(Method::POST, "/auth/logout").await?.with(StatusCode::NO_CONTENT)?;
     println!("   POST /auth/logout: 204.");
     laptop.is_refused("logout").await?;
 
     println!("\nEvery answer was as it should be.");
     Ok(())
+}
+
+/// A push of this kind about this device.
+fn of(told: &Value, action: &str, device: &Device) -> bool {
+    told["action"] == action && told["sessionId"] == device.id
 }
 
 /// Somebody who has no other devices: in a database that others use too, a user of this run alone.
@@ -104,6 +134,26 @@ impl Device {
             http,
             server,
         })
+    }
+
+    /// As an app does when it is started.
+    async fn is_reached_by(&self, provider: &str, token: &str) -> Result<(), Failure> {
+        let target = json!({ "provider": provider, "token": token.replace(' ', "-") });
+        let asked = format!("PUT /sessions/current/push-target from {}", self.name);
+        let request = self.http.put(format!("http://{}/sessions/current/push-target", self.server));
+        let request = request.bearer_auth(&self.token).json(&target);
+        Answer::of(&asked, request).await?.with(StatusCode::NO_CONTENT).map(drop)
+    }
+
+    /// The link in a mail, without being signed in.
+    async fn follow(&self, method: Method, link: &str) -> Result<(), Failure> {
+        let answer = self.http.request(method.clone(), link).send().await?;
+        println!("   {method} of the link in the mail: {}.", answer.status().as_u16());
+        match method {
+            // Programs that look for viruses in mails follow links too.
+            Method::GET => self.ask(Method::GET, "/me").await?.with(StatusCode::OK).map(drop),
+            _ => Ok(()),
+        }
     }
 
     async fn ask(&self, method: Method, path: &str) -> Result<Answer, Failure> {

@@ -37,7 +37,11 @@ pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'sta
 }
 
 pub(crate) fn print_what_to_paste(address: SocketAddr) {
-    println!("{}", PASTE.replace("URL", &format!("http://{}", reachable(address))));
+    println!("{}", PASTE.replace("URL", &url(address)));
+}
+
+pub(crate) fn url(address: SocketAddr) -> String {
+    format!("http://{}", reachable(address))
 }
 
 /// "Every address of this machine" is nothing that a client can connect to everywhere.
@@ -53,10 +57,12 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 /// For any shell, with curl and sed alone; without comments, which zsh does not take at its prompt.
 const PASTE: &str = r#"
 Paste these into another terminal: sign in here and on a phone, look, sign out all others, see the phone refused.
+The mail about the phone, and the push that signs it out, arrive in this one.
 Users are ahmed, lena, sam, user-1, user-2, ..; every password is demo.
 
 TOKEN=$(curl -s URL/auth/login -H 'Content-Type: application/json' -d '{"username":"ahmed","password":"demo"}' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
 PHONE=$(curl -s URL/auth/login -H 'Content-Type: application/json' -d '{"username":"ahmed","password":"demo"}' -A 'Mozilla/5.0 (iPhone; CPU iPhone OS 17_5_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+curl -s -X PUT URL/sessions/current/push-target -H "Authorization: Bearer $PHONE" -H 'Content-Type: application/json' -d '{"provider":"demo","token":"my-phone"}'
 curl -s -w '\n' URL/me -H "Authorization: Bearer $TOKEN"
 curl -s -w '\n' URL/sessions -H "Authorization: Bearer $TOKEN"
 curl -s -w '\n' -X DELETE URL/sessions/others -H "Authorization: Bearer $TOKEN"

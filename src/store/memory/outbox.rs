@@ -240,7 +240,7 @@ fn event_of(kind: EventKind, session: &Session, at: OffsetDateTime) -> Event {
         user_id: session.user_id.clone(),
         session_id: session.id,
         device_name: session.device.name.clone(),
-        device_type: session.device.kind.clone(),
+        device_type: session.device.kind,
         ip_address: session.ip_address,
         location: session.location.clone(),
         country_code: session.country_code.clone(),
