@@ -211,6 +211,8 @@ pub use config::SessionsBuilder;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use event::{Event, EventKind, Message, Notice, PushTarget, UnknownKind, Wants};
 pub use network::Network;
+#[cfg(feature = "webhook")]
+pub use notice::Webhook;
 pub use notice::{Delivery, EventStream, MissedEvents, NotDelivered, Notifier};
 #[cfg(feature = "geoip")]
 pub use origin::GeoIp;

@@ -4,6 +4,8 @@ mod delivery;
 #[cfg(any(feature = "webhook", feature = "fcm", feature = "apns"))]
 mod http;
 mod stream;
+#[cfg(feature = "webhook")]
+mod webhook;
 mod worker;
 
 use std::{fmt, pin::Pin, time::Duration};
@@ -18,6 +20,9 @@ use crate::{
     error::BoxError,
     event::{Notice, Wants},
 };
+
+#[cfg(feature = "webhook")]
+pub use self::webhook::Webhook;
 
 /// Delivers notices somewhere: a provider of push, a mail server, an audit log of the application's own.
 ///
