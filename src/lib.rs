@@ -157,6 +157,9 @@ mod words {
     struct Keys;
     #[doc = include_str!("../docs/streams.md")]
     struct Streams;
+    #[cfg(all(feature = "webhook", feature = "fcm", feature = "apns", feature = "email"))]
+    #[doc = include_str!("../docs/notices.md")]
+    struct Notices;
     #[cfg(feature = "jwks")]
     #[doc = include_str!("../docs/issuers.md")]
     struct Issuers;

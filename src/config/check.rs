@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{DAY, Parts, SessionsBuilder, Settings};
 use crate::{
     error::ConfigError,
-    event::is_name,
+    event::{Wants, is_name},
     notice::Sink,
     policy::Lifetimes,
     store::Retention,
@@ -167,6 +167,12 @@ impl SessionsBuilder {
 /// Each under a name of its own, and each device reached by one.
 fn check_sinks(sinks: &[Sink]) -> Result<(), ConfigError> {
     for (at, sink) in sinks.iter().enumerate() {
+        if sink.wants == Wants::default() {
+            return Err(ConfigError::new(format!(
+                "the notifier {:?} wants nothing: name some kinds of events",
+                sink.name
+            )));
+        }
         let provider = sink.wants.push.as_deref();
         for name in [Some(sink.name.as_str()), provider].into_iter().flatten() {
             if !is_name(name) || name.starts_with("stream-") {

@@ -24,12 +24,12 @@ pub struct Delivery {
 
 impl Default for Delivery {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), attempts: 13, first_retry: Duration::from_secs(1), at_once: 16 }
+        Self { timeout: Duration::from_secs(15), attempts: 13, first_retry: Duration::from_secs(1), at_once: 16 }
     }
 }
 
 impl Delivery {
-    /// How long one attempt may take. Default: 10 s, at most a minute.
+    /// How long one attempt may take. Default: 15 s, at most a minute. Standard Webhooks asks for 15 to 30 s.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
