@@ -45,7 +45,10 @@ pub(crate) struct Links {
 /// What the rest of the crate sees of it.
 #[derive(Debug)]
 pub(crate) struct Desk {
+    /// Something has happened here.
     poke: Arc<Notify>,
+    /// Something has happened somewhere, and most likely whoever did it tells of it.
+    hint: Arc<Notify>,
     commands: mpsc::Sender<Command>,
     readers: Arc<Readers>,
     /// The providers whose devices can be reached.
@@ -66,9 +69,9 @@ impl Desk {
         self.poke.notify_one();
     }
 
-    /// To say so from elsewhere.
-    pub(crate) fn poker(&self) -> Arc<Notify> {
-        Arc::clone(&self.poke)
+    /// To say that somebody else may have left something to tell: a hand in psql tells nothing by itself.
+    pub(crate) fn hint(&self) -> Arc<Notify> {
+        Arc::clone(&self.hint)
     }
 
     /// From now on, all events.
@@ -129,7 +132,7 @@ impl Worker {
         links: Option<Links>,
         (clock, stop): (Clock, watch::Receiver<bool>),
     ) -> Desk {
-        let (poke, readers) = (Arc::<Notify>::default(), Arc::<Readers>::default());
+        let (poke, hint, readers) = (Arc::<Notify>::default(), Arc::<Notify>::default(), Arc::<Readers>::default());
         let (sender, commands) = mpsc::channel(8);
         let providers = sinks.iter().filter_map(|sink| sink.wants.push.clone()).collect();
         let now = Instant::now();
@@ -150,12 +153,17 @@ impl Worker {
             claimed_at: now,
             look_at: now,
         };
-        tokio::spawn(worker.run(Arc::clone(&poke), commands, stop));
-        Desk { poke, commands: sender, readers, providers }
+        tokio::spawn(worker.run((Arc::clone(&poke), Arc::clone(&hint)), commands, stop));
+        Desk { poke, hint, commands: sender, readers, providers }
     }
 
     /// Until it is told to stop, or nobody is left who could tell it.
-    async fn run(mut self, poke: Arc<Notify>, mut commands: mpsc::Receiver<Command>, mut stop: watch::Receiver<bool>) {
+    async fn run(
+        mut self,
+        (poke, hint): (Arc<Notify>, Arc<Notify>),
+        mut commands: mpsc::Receiver<Command>,
+        mut stop: watch::Receiver<bool>,
+    ) {
         loop {
             self.renew().await;
             if self.look_at <= Instant::now() {
@@ -177,6 +185,7 @@ impl Worker {
                 // The last handle is gone without a word.
                 () = gone(&mut stop) => return self.finish().await,
                 () = poke.notified() => self.look_at = self.look_at.min(self.claimed_at + GAP),
+                () = hint.notified() => self.look_at = self.look_at.min(self.claimed_at + jittered(HINTED_GAP, 2)),
                 Some(landed) = self.flying.join_next_with_id() => {
                     self.land(landed);
                     // Whatever else has arrived, with it.
@@ -230,6 +239,7 @@ impl Worker {
             self.sinks.push(Sink { name: name.clone(), wants: notifier.wants(), notifier });
             self.stream = Some(name);
         }
+        self.look_at = Instant::now();
         self.listen_at = Instant::now() + LISTEN_AGAIN;
         Ok(())
     }
@@ -245,7 +255,7 @@ impl Worker {
     async fn claim(&mut self) {
         let now = Instant::now();
         self.claimed_at = now;
-        self.look_at = now + jittered(POLL, 5);
+        self.look_at = now + if self.sinks.is_empty() { RENEW } else { jittered(POLL, 5) };
         self.paused.retain(|_, until| *until > now);
         self.look_at = self.paused.values().copied().fold(self.look_at, Instant::min);
         let room = |sink: &Sink| {
@@ -407,6 +417,8 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_secs(5);
 /// Between two claims, so that a crowd that signs in costs few.
 const GAP: Duration = Duration::from_millis(20);
+/// The same, for what another node has most likely told of by then.
+const HINTED_GAP: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_secs(1);
 const LONGEST_WISH: Duration = Duration::from_secs(60 * 60);
 /// Twice this is less than a server that is being stopped is given.

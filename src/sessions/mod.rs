@@ -166,7 +166,7 @@ impl Sessions {
             cache.contact().lost(&cause.into());
         }
         if let Changes::Feed(feed) = changes {
-            tokio::spawn(until(stop.subscribe(), apply_changes(feed, Arc::clone(&cache), desk.poker())));
+            tokio::spawn(until(stop.subscribe(), apply_changes(feed, Arc::clone(&cache), desk.hint())));
         }
         let max_staleness = settings.max_staleness;
         let silence = max_staleness.min(settings.lives.longest_silence());
@@ -328,11 +328,10 @@ impl fmt::Debug for Inner {
 }
 
 /// Applies what the store tells, in order.
-async fn apply_changes(mut feed: ChangeFeed, cache: Arc<SessionCache>, poke: Arc<Notify>) {
+async fn apply_changes(mut feed: ChangeFeed, cache: Arc<SessionCache>, hint: Arc<Notify>) {
     while let Some(change) = feed.0.recv().await {
         cache.apply(&change);
-        // A hand in psql pokes nobody.
-        poke.notify_one();
+        hint.notify_one();
     }
 }
 

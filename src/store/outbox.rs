@@ -193,5 +193,5 @@ pub struct Disowned {
 pub(crate) const ALERTS_AN_HOUR: i64 = 3;
 /// So long the link in a mail is good: over a holiday, and not for ever in an old mailbox.
 pub(crate) const LINK_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// So long it is kept what somebody was told of: until no link to it is good, and the longest lease of the mail besides.
-pub(crate) const ALERTS_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// So long it is kept what somebody was told of: until no link to it is good.
+pub(crate) const ALERTS_FOR: Duration = Duration::from_secs(8 * 24 * 60 * 60);
