@@ -214,6 +214,8 @@ pub use config::SessionsBuilder;
 pub use error::{ConfigError, Error, ErrorKind};
 pub use event::{Event, EventKind, Message, Notice, PushTarget, UnknownKind, Wants};
 pub use network::Network;
+#[cfg(feature = "apns")]
+pub use notice::Apns;
 #[cfg(feature = "webhook")]
 pub use notice::Webhook;
 pub use notice::{Delivery, EventStream, MissedEvents, NotDelivered, Notifier};

@@ -1,5 +1,7 @@
 //! Telling people and systems what happened.
 
+#[cfg(feature = "apns")]
+mod apns;
 mod delivery;
 #[cfg(any(feature = "webhook", feature = "fcm", feature = "apns"))]
 mod http;
@@ -10,19 +12,19 @@ mod worker;
 
 use std::{fmt, pin::Pin, time::Duration};
 
+#[cfg(feature = "apns")]
+pub use self::apns::Apns;
+#[cfg(feature = "webhook")]
+pub use self::webhook::Webhook;
 pub(crate) use self::worker::{Desk, Links, Sink, Worker, register};
 pub use self::{
     delivery::Delivery,
     stream::{EventStream, MissedEvents},
 };
-
 use crate::{
     error::BoxError,
     event::{Notice, Wants},
 };
-
-#[cfg(feature = "webhook")]
-pub use self::webhook::Webhook;
 
 /// Delivers notices somewhere: a provider of push, a mail server, an audit log of the application's own.
 ///

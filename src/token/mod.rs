@@ -14,7 +14,7 @@ pub(crate) mod fuzzing;
 pub(crate) mod issuer;
 mod jwk;
 mod keys;
-mod pem;
+pub(crate) mod pem;
 pub(crate) mod refresh;
 mod sign;
 #[cfg(test)]

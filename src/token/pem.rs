@@ -9,7 +9,7 @@ use crate::error::ConfigError;
 
 /// What is inside a PEM block: still to be parsed by the cryptography library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Label {
+pub(crate) enum Label {
     /// PKCS#8.
     Private,
     /// PKCS#1, RSA only.
@@ -20,7 +20,7 @@ pub(super) enum Label {
 
 /// The kinds of key that people hand over, by the DER of their object identifier (tag and length included).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Rsa,
     P256,
     Ed25519,
@@ -64,7 +64,7 @@ impl Kind {
 }
 
 /// The private key of that kind in `pem`, as DER.
-pub(super) fn private(pem: &[u8], kind: Kind) -> Result<(Label, Vec<u8>), ConfigError> {
+pub(crate) fn private(pem: &[u8], kind: Kind) -> Result<(Label, Vec<u8>), ConfigError> {
     let (label, der) = single_block(pem)?;
     match label {
         Label::Public => Err(ConfigError::new(
