@@ -219,6 +219,8 @@ pub use notice::Apns;
 #[cfg(feature = "webhook")]
 pub use notice::Webhook;
 pub use notice::{Delivery, EventStream, MissedEvents, NotDelivered, Notifier};
+#[cfg(feature = "email")]
+pub use notice::{Email, MailText, NewLoginMail};
 #[cfg(feature = "geoip")]
 pub use origin::GeoIp;
 pub use origin::{ClientIp, Locator};

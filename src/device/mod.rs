@@ -20,6 +20,8 @@ mod tests;
 mod text;
 mod user_agent;
 
+#[cfg(feature = "email")]
+pub(crate) use self::text::percent_decoded;
 pub(crate) use self::{
     hints::HINTS,
     text::{app_device_id, user_agent, valid_name},

@@ -67,7 +67,7 @@ pub(super) fn app_header(fields: &dyn Fields, name: &str) -> Option<String> {
 }
 
 /// The text behind percent-encoding, if it is text.
-pub(super) fn percent_decoded(bytes: &[u8]) -> Option<String> {
+pub(crate) fn percent_decoded(bytes: &[u8]) -> Option<String> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let [first, after @ ..] = rest {

@@ -3,6 +3,8 @@
 #[cfg(feature = "apns")]
 mod apns;
 mod delivery;
+#[cfg(feature = "email")]
+mod email;
 #[cfg(any(feature = "webhook", feature = "fcm", feature = "apns"))]
 mod http;
 mod stream;
@@ -14,6 +16,8 @@ use std::{fmt, pin::Pin, time::Duration};
 
 #[cfg(feature = "apns")]
 pub use self::apns::Apns;
+#[cfg(feature = "email")]
+pub use self::email::{Email, MailText, NewLoginMail};
 #[cfg(feature = "webhook")]
 pub use self::webhook::Webhook;
 pub(crate) use self::worker::{Desk, Links, Sink, Worker, register};
