@@ -118,7 +118,7 @@
 //! * WebSockets and long jobs: [`CurrentSession::ended`].
 //! * Your own tests: the feature `test-util`, with `CurrentSession::fake`, `SessionValidationLayer::fake` and
 //!   `Sessions::in_memory`.
-//! * What is promised when things fail, the schema, the threat model, and what is **not there yet** (push and mail): `README.md` and `docs/` of the repository.
+//! * What is promised when things fail, the schema, the threat model, and what is **not there yet**: `README.md` and `docs/` of the repository.
 //!
 //! # Features
 //!
@@ -130,6 +130,7 @@
 //! | `geoip` | no | `GeoIp`: places of addresses, out of a MaxMind-format file of your own |
 //! | `tls` | no | `sslmode=require` and `sslmode=verify-full` in Postgres URLs, by rustls |
 //! | `metrics` | no | counters and histograms through the `metrics` facade |
+//! | `fcm` | no | `Fcm`: tells Android devices, by Firebase Cloud Messaging |
 //! | `test-util` | no | a manual [`Clock`] and the fakes, for tests |
 //!
 //! A feature adds API or a dependency; it never changes what a request does.
@@ -157,9 +158,20 @@ mod words {
     struct Keys;
     #[doc = include_str!("../docs/streams.md")]
     struct Streams;
-    #[cfg(all(feature = "webhook", feature = "fcm", feature = "apns", feature = "email"))]
     #[doc = include_str!("../docs/notices.md")]
     struct Notices;
+    #[cfg(feature = "webhook")]
+    #[doc = include_str!("../docs/webhook.md")]
+    struct Webhooks;
+    #[cfg(feature = "fcm")]
+    #[doc = include_str!("../docs/fcm.md")]
+    struct Fcm;
+    #[cfg(feature = "apns")]
+    #[doc = include_str!("../docs/apns.md")]
+    struct Apns;
+    #[cfg(feature = "email")]
+    #[doc = include_str!("../docs/email.md")]
+    struct Email;
     #[cfg(feature = "jwks")]
     #[doc = include_str!("../docs/issuers.md")]
     struct Issuers;
@@ -216,6 +228,8 @@ pub use event::{Event, EventKind, Message, Notice, PushTarget, UnknownKind, Want
 pub use network::Network;
 #[cfg(feature = "apns")]
 pub use notice::Apns;
+#[cfg(feature = "fcm")]
+pub use notice::Fcm;
 #[cfg(feature = "webhook")]
 pub use notice::Webhook;
 pub use notice::{Delivery, EventStream, MissedEvents, NotDelivered, Notifier};

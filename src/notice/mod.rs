@@ -5,11 +5,13 @@ mod apns;
 mod delivery;
 #[cfg(feature = "email")]
 mod email;
-#[cfg(any(feature = "webhook", feature = "fcm", feature = "apns"))]
-mod http;
+#[cfg(feature = "fcm")]
+mod fcm;
 mod stream;
 #[cfg(feature = "webhook")]
 mod webhook;
+#[cfg(any(feature = "webhook", feature = "fcm", feature = "apns"))]
+mod wire;
 mod worker;
 
 use std::{fmt, pin::Pin, time::Duration};
@@ -18,6 +20,8 @@ use std::{fmt, pin::Pin, time::Duration};
 pub use self::apns::Apns;
 #[cfg(feature = "email")]
 pub use self::email::{Email, MailText, NewLoginMail};
+#[cfg(feature = "fcm")]
+pub use self::fcm::Fcm;
 #[cfg(feature = "webhook")]
 pub use self::webhook::Webhook;
 pub(crate) use self::worker::{Desk, Links, Sink, Worker, register};

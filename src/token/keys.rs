@@ -71,12 +71,7 @@ impl SigningKey {
     ///
     /// Not such a PEM, not an RSA key, or a modulus outside 2048 to 8192 bits (RFC 7518 §3.3).
     pub fn rs256_pem(pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let (label, der) = pem::private(pem.as_ref(), Kind::Rsa)?;
-        let pair = match label {
-            Label::RsaPrivate => RsaKeyPair::from_der(&der),
-            Label::Private | Label::Public => RsaKeyPair::from_pkcs8(&der),
-        }
-        .map_err(|cause| ConfigError::because(UNUSABLE_RSA, cause))?;
+        let pair = rsa_pair(pem.as_ref())?;
         let spki = pair.public_key().as_der().map_err(|cause| ConfigError::because(UNUSABLE_RSA, cause))?;
         let verifying = VerifyingKey::rs256(pair.public_key().as_ref(), spki.as_ref())?;
         Ok(Self { encoding: EncodingKey::from_rsa_der(&pkcs1(&pair)?), verifying })
@@ -267,6 +262,16 @@ fn refuse_weak(secret: &[u8]) -> Result<(), ConfigError> {
 
 const UNUSABLE_RSA: &str = "unusable RSA key: RS256 needs an intact one of 2048 to 8192 bits. Make one with `openssl genpkey \
                             -algorithm RSA -pkeyopt rsa_keygen_bits:3072`";
+
+/// The private key in a PEM file, of a size that RS256 takes.
+pub(crate) fn rsa_pair(pem: &[u8]) -> Result<RsaKeyPair, ConfigError> {
+    let (label, der) = pem::private(pem, Kind::Rsa)?;
+    match label {
+        Label::RsaPrivate => RsaKeyPair::from_der(&der),
+        Label::Private | Label::Public => RsaKeyPair::from_pkcs8(&der),
+    }
+    .map_err(|cause| ConfigError::because(UNUSABLE_RSA, cause))
+}
 
 fn damaged(cause: impl Into<BoxError>) -> ConfigError {
     ConfigError::because(

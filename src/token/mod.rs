@@ -27,6 +27,8 @@ pub(crate) use alert::AlertLinks;
 pub(crate) use device::{DeviceCookie, DeviceCookies, app_device_key};
 #[cfg(feature = "jwks")]
 pub use issuer::{Issuer, IssuerClaims};
+#[cfg(feature = "fcm")]
+pub(crate) use keys::rsa_pair;
 pub use keys::{SigningKey, VerifyingKey};
 pub(crate) use sign::{NewToken, check_claims};
 pub(crate) use verify::{TokenRefusal, TokenUse, VerifiedToken};

@@ -6,7 +6,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
 use super::super::NotDelivered;
-use super::super::http::{failed, wishes};
+use super::super::wire::{failed, wishes};
 
 pub(super) enum Failure {
     /// Another provider token may help; with what APNs said.

@@ -18,7 +18,7 @@ use self::{
     provider_token::ProviderTokens,
     push::{Alert, Push},
 };
-use super::http::client;
+use super::wire::client;
 use super::{NotDelivered, Notifier};
 #[cfg(any(test, feature = "test-util"))]
 use crate::clock::Clock;

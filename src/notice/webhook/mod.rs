@@ -7,7 +7,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 use reqwest::{Client, StatusCode, Url, header::CONTENT_TYPE};
 
 use self::secret::Secret;
-use super::http::{client, retry, wishes};
+use super::wire::{client, retry, wishes};
 use super::{NotDelivered, Notifier};
 use crate::{
     clock::Clock,
