@@ -116,6 +116,7 @@
 //! * Known devices, limits, unusual sign-ins, a second factor: [`Client`], [`SignIn`],
 //!   [`SessionsBuilder::max_sessions_per_user`], [`PendingSession`], `docs/devices.md`.
 //! * WebSockets and long jobs: [`CurrentSession::ended`].
+//! * Telling people and systems what happened: [`SessionsBuilder::notify`], [`Notifier`], [`Event`], `docs/notices.md`.
 //! * Your own tests: the feature `test-util`, with `CurrentSession::fake`, `SessionValidationLayer::fake` and
 //!   `Sessions::in_memory`.
 //! * What is promised when things fail, the schema, the threat model, and what is **not there yet**: `README.md` and `docs/` of the repository.
@@ -130,7 +131,10 @@
 //! | `geoip` | no | `GeoIp`: places of addresses, out of a MaxMind-format file of your own |
 //! | `tls` | no | `sslmode=require` and `sslmode=verify-full` in Postgres URLs, by rustls |
 //! | `metrics` | no | counters and histograms through the `metrics` facade |
+//! | `webhook` | no | `Webhook`: tells other systems what happens, signed by Standard Webhooks |
 //! | `fcm` | no | `Fcm`: tells Android devices, by Firebase Cloud Messaging |
+//! | `apns` | no | `Apns`: tells Apple's devices |
+//! | `email` | no | `Email`: tells people of new sign-ins, by SMTP |
 //! | `test-util` | no | a manual [`Clock`] and the fakes, for tests |
 //!
 //! A feature adds API or a dependency; it never changes what a request does.

@@ -4,7 +4,7 @@ mod notice;
 
 use std::{net::IpAddr, str::FromStr};
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -127,50 +127,6 @@ impl std::fmt::Display for UnknownKind {
 }
 
 impl std::error::Error for UnknownKind {}
-
-/// What an event says besides what, when and whose: as kept, and as told.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Details {
-    pub(crate) device_name: String,
-    pub(crate) device_type: String,
-    pub(crate) ip_address: Option<IpAddr>,
-    pub(crate) location: Option<String>,
-    pub(crate) country_code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) actor: Option<String>,
-    // One at a time: a kind that only newer nodes know spoils nothing else.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) signals: Vec<serde_json::Value>,
-}
-
-impl Event {
-    pub(crate) fn new(
-        id: Uuid,
-        kind: EventKind,
-        at: OffsetDateTime,
-        (user_id, session_id): (UserId, SessionId),
-        details: Details,
-    ) -> Self {
-        Self {
-            id,
-            kind,
-            at,
-            user_id,
-            session_id,
-            device_name: details.device_name,
-            device_type: DeviceType::from(details.device_type.as_str()),
-            ip_address: details.ip_address,
-            location: details.location,
-            country_code: details.country_code,
-            reason: details.reason.as_deref().map(EndReason::from),
-            actor: details.actor,
-            signals: details.signals.into_iter().filter_map(|one| serde_json::from_value(one).ok()).collect(),
-        }
-    }
-}
 
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

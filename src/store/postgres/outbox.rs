@@ -1,7 +1,8 @@
 //! What is to be told. Claims are committed before anything is sent, so no connection waits for a receiver.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
+use serde::Deserialize;
 use tokio_postgres::{
     Row,
     types::{ToSql, Type},
@@ -17,8 +18,8 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    event::{Details, Event, EventKind, PushTarget},
-    session::{Session, SessionId, UserId},
+    event::{Event, EventKind, PushTarget},
+    session::{DeviceType, EndReason, Session, SessionId, UserId},
     signals::Signal,
     store::{
         Retention, StoreFuture,
@@ -119,8 +120,36 @@ fn event(row: &Row) -> Result<Event, Error> {
     let kind = get::<&str>(row, "kind")?.parse().map_err(|_| odd("its kind is not known"))?;
     let details: serde_json::Value = get(row, "details")?;
     let details: Details = serde_json::from_value(details).map_err(|_| odd("its details cannot be read"))?;
-    let whose = (UserId::from(get::<&str>(row, "user_id")?), SessionId::from(get::<Uuid>(row, "session_id")?));
-    Ok(Event::new(get(row, "event_id")?, kind, get(row, "at")?, whose, details))
+    Ok(Event {
+        id: get(row, "event_id")?,
+        kind,
+        at: get(row, "at")?,
+        user_id: UserId::from(get::<&str>(row, "user_id")?),
+        session_id: SessionId::from(get::<Uuid>(row, "session_id")?),
+        device_name: details.device_name,
+        device_type: DeviceType::from(details.device_type.as_str()),
+        ip_address: details.ip_address,
+        location: details.location,
+        country_code: details.country_code,
+        reason: details.reason.as_deref().map(EndReason::from),
+        actor: details.actor,
+        // One at a time: a kind that only newer nodes know spoils nothing else.
+        signals: details.signals.into_iter().filter_map(|one| serde_json::from_value(one).ok()).collect(),
+    })
+}
+
+/// `details_of` in the schema, and what is told besides.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Details {
+    device_name: String,
+    device_type: String,
+    ip_address: Option<IpAddr>,
+    location: Option<String>,
+    country_code: Option<String>,
+    reason: Option<String>,
+    actor: Option<String>,
+    signals: Vec<serde_json::Value>,
 }
 
 pub(super) async fn settle(lender: &Lender, sql: &OutboxSql, settled: Vec<Settled>) -> Result<(), Error> {
