@@ -191,6 +191,7 @@ mod device;
 mod error;
 mod event;
 mod fields;
+mod html;
 mod network;
 mod notice;
 mod origin;

@@ -21,6 +21,13 @@ impl Network {
     }
 }
 
+/// Whether this host of a URL, brackets and all, is the very machine: what is sent there goes over no network.
+#[cfg(any(feature = "jwks", feature = "webhook", feature = "fcm", feature = "apns", feature = "email"))]
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// IPv4 inside of IPv6 (`::ffff:10.0.0.0/104`) is IPv4: addresses are compared in that form.
 fn canonical(network: IpNet) -> IpNet {
     let mapped = || {

@@ -2,20 +2,33 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder, Response, header::RETRY_AFTER, redirect};
+use reqwest::{Client, ClientBuilder, Response, Url, header::RETRY_AFTER, redirect};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::NotDelivered;
-use crate::{clock::Clock, error::ConfigError};
+use crate::{clock::Clock, error::ConfigError, network};
 
-/// Nothing is followed: a redirect would carry what is sent to somebody else. The caller's timeout bounds the whole.
-pub(super) fn client(builder: ClientBuilder) -> Result<Client, ConfigError> {
+/// Nothing is followed: a redirect would carry what is sent to somebody else. The proxy of the environment is none of this
+/// very machine's business. The caller's timeout bounds the whole.
+pub(super) fn client(builder: ClientBuilder, is_loopback: bool) -> Result<Client, ConfigError> {
+    let builder = if is_loopback { builder.no_proxy() } else { builder };
     builder
         .redirect(redirect::Policy::none())
         .connect_timeout(Duration::from_secs(5))
         .user_agent(concat!("axum-device-sessions/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|cause| ConfigError::because("the HTTP client cannot be made", cause))
+}
+
+/// Secrets and personal data are sent: so `https`, but for this very machine; and nothing in the URL that logs would keep.
+#[cfg(any(feature = "fcm", feature = "apns"))]
+pub(super) fn is_safe(url: &Url) -> bool {
+    let hidden = url.scheme() == "https" || url.scheme() == "http" && is_loopback(url);
+    hidden && url.username().is_empty() && url.password().is_none()
+}
+
+pub(super) fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(network::is_loopback)
 }
 
 /// The receiver's own wish, by `Retry-After` (RFC 9110 §10.2.3). `None` where it leaves it to us, by "now" too.

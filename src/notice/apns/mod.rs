@@ -6,7 +6,7 @@ mod answer;
 mod provider_token;
 mod push;
 
-use std::{borrow::Cow, fmt, net::IpAddr, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use reqwest::{
     Client, Url,
@@ -18,7 +18,7 @@ use self::{
     provider_token::ProviderTokens,
     push::{Alert, Push},
 };
-use super::wire::client;
+use super::wire::{client, is_loopback, is_safe};
 use super::{NotDelivered, Notifier};
 #[cfg(any(test, feature = "test-util"))]
 use crate::clock::Clock;
@@ -235,17 +235,12 @@ fn http_2(is_loopback: bool) -> Result<Client, ConfigError> {
         .pool_idle_timeout(None)
         .http2_keep_alive_interval(Duration::from_secs(3))
         .http2_keep_alive_timeout(Duration::from_secs(3));
-    client(if is_loopback { builder.no_proxy() } else { builder })
+    client(builder, is_loopback)
 }
 
 /// The scheme, host and port of a usable endpoint, and whether that is this machine.
 fn origin(url: &str) -> Option<(String, bool)> {
     let url = Url::parse(url).ok()?;
-    let host = url.host_str()?;
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_loopback;
-    let has_credentials = !url.username().is_empty() || url.password().is_some();
-    (is_bare && is_safe && !has_credentials).then(|| (url.origin().ascii_serialization(), is_loopback))
+    (is_bare && is_safe(&url)).then(|| (url.origin().ascii_serialization(), is_loopback(&url)))
 }

@@ -5,7 +5,6 @@
 
 use std::{
     fmt, io,
-    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -29,7 +28,7 @@ use super::{
     before_tls::BeforeTls,
     transaction::{self, told},
 };
-use crate::{device::percent_decoded, error::ConfigError};
+use crate::{device::percent_decoded, error::ConfigError, network::is_loopback};
 
 /// To each address of the server. The whole is bounded by whoever delivers.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -203,10 +202,6 @@ fn parameters(host: &str, pem: Option<&[u8]>) -> Result<TlsParameters, ConfigErr
         builder = builder.add_root_certificate(certificate);
     }
     builder.build().map_err(|cause| ConfigError::because(advice, cause))
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl fmt::Debug for Server {

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::words::{escaped, harmless};
+use super::words::harmless;
+use crate::html::escaped;
 
 /// What a mail program would make a link of: far more than most do.
 fn looks_like_a_link(text: &str) -> bool {

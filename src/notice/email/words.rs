@@ -4,7 +4,7 @@ use std::fmt;
 
 use time::UtcOffset;
 
-use crate::event::Event;
+use crate::{event::Event, html::escaped};
 
 /// A mail that is to be put into words: what [`Email::template`](crate::Email::template) is given.
 #[derive(Clone)]
@@ -148,20 +148,4 @@ pub(super) fn harmless(text: &str) -> String {
 fn leaves_its_line(next: char) -> bool {
     next.is_control()
         || matches!(next, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// As it can stand in HTML, between tags and within quotes.
-pub(super) fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for next in text.chars() {
-        match next {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(next),
-        }
-    }
-    escaped
 }

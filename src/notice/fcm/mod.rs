@@ -5,7 +5,7 @@ mod account;
 mod answer;
 mod message;
 
-use std::{fmt, net::IpAddr};
+use std::fmt;
 
 use reqwest::{
     Client, RequestBuilder, Url,
@@ -13,7 +13,7 @@ use reqwest::{
 };
 
 use self::{access::AccessTokens, account::ServiceAccount, answer::Answer};
-use super::wire::client;
+use super::wire::{client, is_loopback, is_safe};
 use super::{NotDelivered, Notifier};
 use crate::{
     error::ConfigError,
@@ -127,8 +127,7 @@ struct Place {
 impl Place {
     fn new(url: &str, what: &str) -> Result<Self, ConfigError> {
         let url = checked(url, what)?;
-        let builder = Client::builder();
-        let client = client(if is_loopback(&url) { builder.no_proxy() } else { builder })?;
+        let client = client(Client::builder(), is_loopback(&url))?;
         Ok(Self { url, client })
     }
 
@@ -149,20 +148,11 @@ fn checked(url: &str, what: &str) -> Result<Url, ConfigError> {
 
 fn safe(url: &str) -> Result<Url, &'static str> {
     let url = Url::parse(url).map_err(|_| "it is no URL")?;
-    if !(url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url)) {
-        return Err("it is not `https`");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("it has credentials in it");
+    if !is_safe(&url) {
+        return Err("it is not `https`, or has credentials in it");
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("it has a query or a fragment");
     }
     Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -2,12 +2,12 @@
 
 mod secret;
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, time::Duration};
 
 use reqwest::{Client, StatusCode, Url, header::CONTENT_TYPE};
 
 use self::secret::Secret;
-use super::wire::{client, retry, wishes};
+use super::wire::{client, is_loopback, retry, wishes};
 use super::{NotDelivered, Notifier};
 use crate::{
     clock::Clock,
@@ -57,13 +57,10 @@ impl Webhook {
         let url = read(url.as_ref())?;
         // A given-up attempt then closes its connection, and the next one does not wait on one that is dead. Nor should it
         // hang on other features which version is spoken.
-        let mut builder = Client::builder().http1_only();
-        if is_loopback(&url) {
-            builder = builder.no_proxy();
-        }
+        let client = client(Client::builder().http1_only(), is_loopback(&url))?;
         // It comes far more often than all others, and seldom says anything.
         let events = EventKind::ALL.iter().copied().filter(|kind| *kind != EventKind::SessionRefreshed).collect();
-        Ok(Self { client: client(builder)?, url, secrets: vec![Secret::read(secret.as_ref())?], events })
+        Ok(Self { client, url, secrets: vec![Secret::read(secret.as_ref())?], events })
     }
 
     /// Signs with this one as well, after the others. To change a secret: sign with both, the new one first; give the
@@ -156,12 +153,6 @@ fn read(url: &str) -> Result<Url, ConfigError> {
         ));
     }
     Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl fmt::Debug for Webhook {

@@ -1,6 +1,6 @@
 //! One GET of an issuer's keys: over `https`, without redirects, in bounded time, of bounded size.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use reqwest::{Client, StatusCode, Url, redirect::Policy};
 
@@ -108,9 +108,7 @@ fn safe(url: &str) -> Result<Url, &'static str> {
 }
 
 fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    url.host_str().is_some_and(crate::network::is_loopback)
 }
 
 fn unusable(url: &str, why: &'static str) -> ConfigError {

@@ -10,6 +10,7 @@ use super::handlers::{Handle, Parameters, last};
 use crate::{
     error::{Error, ErrorKind},
     event::Event,
+    html::escaped,
     sessions::by,
 };
 
@@ -52,22 +53,6 @@ fn question(event: &Event) -> String {
 fn readable(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);
     format!("{} {} {}, {:02}:{:02} UTC", at.day(), at.month(), at.year(), at.hour(), at.minute())
-}
-
-/// Names of devices come from whoever signs in.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 fn page(status: StatusCode, title: &str, body: &str) -> Response {
