@@ -21,6 +21,8 @@ use axum::{
 };
 #[cfg(feature = "geoip")]
 use axum_device_sessions::GeoIp;
+#[cfg(feature = "webhook")]
+use axum_device_sessions::Webhook;
 use axum_device_sessions::{
     AccessTokens, Client, CurrentSession, Error, MemoryStore, PendingSession, PostgresStore, SessionValidationLayer,
     Sessions, SignIn, Signal, SignedIn,
@@ -61,6 +63,11 @@ async fn sessions(environment: &Environment, told: Outside, here: &str) -> Resul
     #[cfg(feature = "geoip")]
     let builder = match &environment.geoip_file {
         Some(file) => builder.locator(GeoIp::open(file).await?),
+        None => builder,
+    };
+    #[cfg(feature = "webhook")]
+    let builder = match &environment.webhook {
+        Some((url, secret)) => builder.notify("webhook", Webhook::new(url, secret)?),
         None => builder,
     };
     // The name stays the same from start to start: what is still to be told stands under it in the database.

@@ -204,6 +204,8 @@ async fn a_setting_that_makes_no_sense_is_refused() {
         (&[("TRUSTED_PROXIES", "here")], "TRUSTED_PROXIES"),
         (&[("TRUSTED_PROXIES", "127.0.0.0/8,")], "TRUSTED_PROXIES"),
         (&[("COUNTRY_HEADER", "CF-IPCountry")], "COUNTRY_HEADER is believed of TRUSTED_PROXIES, which is not set"),
+        (&[("WEBHOOK_URL", "https://example.com")], "WEBHOOK_URL and WEBHOOK_SECRET are of no use without each other"),
+        (&[("WEBHOOK_URL", "http://example.com"), ("WEBHOOK_SECRET", "x")], "https"),
         (&[("BIND", "here")], "BIND is \"here\""),
         (&[("RUST_LOG", "quick=start=x")], "RUST_LOG"),
         (&[("DATABASE_URL", "postgres://u:swordfish@host:port/x")], "DATABASE_URL cannot be read"),

@@ -57,6 +57,9 @@ pub(crate) struct Environment {
     client_ip: Option<ClientIp>,
     /// Where pushes and mails are posted to, if not to a receiver of this program's own.
     pub(crate) notice_url: Option<String>,
+    /// Where events go, and what they are signed with.
+    #[cfg_attr(not(feature = "webhook"), expect(dead_code, reason = "refused where it is set"))]
+    pub(crate) webhook: Option<(String, String)>,
     /// How the world reaches this service, for the links in mails.
     pub(crate) public_url: Option<String>,
     /// A MaxMind file: where on earth addresses are.
@@ -101,6 +104,7 @@ impl Environment {
             ));
         }
         let notice_url = if story { None } else { variable("NOTICE_URL")? };
+        let webhook = webhook()?;
         let public_url = if story { None } else { variable("PUBLIC_URL")? };
         Ok(Self {
             story,
@@ -111,6 +115,7 @@ impl Environment {
             session_limit,
             client_ip,
             notice_url,
+            webhook,
             public_url,
             geoip_file,
             database,
@@ -279,6 +284,19 @@ fn client_ip() -> Result<Option<ClientIp>, Failure> {
     match country {
         Some(name) => client_ip.country_header(&name).map(Some).map_err(wrong),
         None => Ok(Some(client_ip)),
+    }
+}
+
+/// `WEBHOOK_URL`, and `WEBHOOK_SECRET` that its receiver has too.
+fn webhook() -> Result<Option<(String, String)>, Failure> {
+    let (url, secret) = (variable("WEBHOOK_URL")?, variable("WEBHOOK_SECRET")?);
+    match (url, secret) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) if cfg!(not(feature = "webhook")) => Err(Failure::setting(
+            "WEBHOOK_URL needs the feature webhook: cargo run --features webhook --example quickstart",
+        )),
+        (Some(url), Some(secret)) => Ok(Some((url, secret))),
+        _ => Err(Failure::setting("WEBHOOK_URL and WEBHOOK_SECRET are of no use without each other")),
     }
 }
 
