@@ -64,13 +64,13 @@ CREATE INDEX alerts_by_age ON device_sessions.alerts (created_at);
 ALTER TABLE device_sessions.sessions ADD COLUMN signals jsonb;
 
 -- As the owner of the tables, whoever changes a session: an end must not fail because somebody may not write here.
-CREATE FUNCTION device_sessions.tell_of(session device_sessions.sessions, kind text, more jsonb) RETURNS void
+CREATE FUNCTION device_sessions.tell_of(
+    session device_sessions.sessions, kind text, more jsonb, event uuid DEFAULT pg_catalog.gen_random_uuid()
+) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    event uuid := gen_random_uuid();
 BEGIN
     INSERT INTO device_sessions.outbox (sink, lane, purpose, event_id, kind, user_id, session_id, details)
-    SELECT sink.name, session.id, 'event', event, tell_of.kind, session.user_id, session.id,
+    SELECT sink.name, session.id, 'event', tell_of.event, tell_of.kind, session.user_id, session.id,
         device_sessions.details_of(session) || more
     FROM device_sessions.sinks AS sink
     WHERE tell_of.kind = ANY (sink.events) AND sink.until > statement_timestamp();
@@ -89,6 +89,7 @@ DECLARE
     ended device_sessions.sessions;
     how jsonb;
     target device_sessions.push_targets;
+    end_event uuid := gen_random_uuid();  -- the same for the device and for everybody else
 BEGIN
     IF TG_OP = 'INSERT' THEN
         -- What is taken over from another system has not happened now.
@@ -124,18 +125,27 @@ BEGIN
         IF ended.end_reason = 'refresh_reuse' THEN
             PERFORM device_sessions.tell_of(ended, 'refresh.reuse', how);
         END IF;
-        PERFORM device_sessions.tell_of(ended, 'session.ended', how);
+        PERFORM device_sessions.tell_of(ended, 'session.ended', how, end_event);
     END IF;
     DELETE FROM device_sessions.push_targets WHERE session_id = ended.id RETURNING * INTO target;
     -- Not where the device knows or has forgotten by itself: it has logged out or signed in anew, or time has run out.
     IF target.session_id IS NOT NULL AND ended.end_reason NOT IN ('logout', 'replaced', 'idle', 'absolute') THEN
         INSERT INTO device_sessions.outbox
             (sink, lane, purpose, event_id, kind, user_id, session_id, details, provider, token)
-        SELECT sink.name, ended.id, 'force_logout', gen_random_uuid(), 'session.ended', ended.user_id, ended.id,
+        SELECT sink.name, ended.id, 'force_logout', end_event, 'session.ended', ended.user_id, ended.id,
             device_sessions.details_of(ended) || how, target.provider, target.token
         FROM device_sessions.sinks AS sink
         WHERE sink.push = target.provider AND sink.until > statement_timestamp();
     END IF;
+    RETURN NULL;
+END
+$$;
+
+-- What is not there any more cannot be told of, and its device must not be told of what comes.
+CREATE FUNCTION device_sessions.forget_push_targets() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM device_sessions.push_targets;
     RETURN NULL;
 END
 $$;
@@ -156,10 +166,15 @@ CREATE TRIGGER tell_events_of_delete
     AFTER DELETE ON device_sessions.sessions
     FOR EACH ROW WHEN (OLD.ended_at IS NULL)
     EXECUTE FUNCTION device_sessions.tell_events();
+CREATE TRIGGER forget_push_targets
+    AFTER TRUNCATE ON device_sessions.sessions
+    FOR EACH STATEMENT
+    EXECUTE FUNCTION device_sessions.forget_push_targets();
 
 -- Also where session_replication_role is set, as tools for bulk changes do.
 ALTER TABLE device_sessions.sessions ENABLE ALWAYS TRIGGER tell_events_of_insert;
 ALTER TABLE device_sessions.sessions ENABLE ALWAYS TRIGGER tell_events_of_update;
 ALTER TABLE device_sessions.sessions ENABLE ALWAYS TRIGGER tell_events_of_delete;
+ALTER TABLE device_sessions.sessions ENABLE ALWAYS TRIGGER forget_push_targets;
 
 INSERT INTO device_sessions.migrations (version, name) VALUES (7, 'notices');

@@ -17,7 +17,7 @@ use support::TestDb;
 use tokio_postgres::Client;
 
 /// Every column that the version before had, in a line for each row.
-const OLD: &str = "SELECT (to_jsonb(s) - '{device_key,pending,replaces,latitude,longitude,accuracy_km}'::text[])::text \
+const OLD: &str = "SELECT (to_jsonb(s) - '{device_key,pending,replaces,latitude,longitude,accuracy_km,signals}'::text[])::text \
     FROM device_sessions.sessions s ORDER BY id";
 
 async fn old_rows(sql: &Client) -> Vec<String> {
@@ -51,7 +51,7 @@ async fn nobody_notices_but_the_operator() {
     let store = PostgresStore::connect(db.url()).await.unwrap();
     let tokens = AccessTokens::hs256(node::SECRET).unwrap();
     let error = Sessions::builder(store).access_tokens(tokens).build().await.unwrap_err();
-    assert!(format!("{error:?}").contains("version 5 found, 6 needed"), "{error:?}");
+    assert!(format!("{error:?}").contains("version 5 found, 7 needed"), "{error:?}");
 
     let store = PostgresStore::connect(db.url()).await.unwrap();
     store.migrate().await.unwrap();

@@ -200,7 +200,11 @@ fn check_sinks(sinks: &[Sink]) -> Result<(), ConfigError> {
 /// Without the slash at its end.
 fn check_base(base: &str) -> Result<String, ConfigError> {
     let rest = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"));
-    let plain = |rest: &str| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_graphic() && !"?#<>\"".contains(c));
+    let plain = |rest: &str| {
+        !rest.is_empty()
+            && !rest.starts_with('/')
+            && rest.chars().all(|c| c.is_ascii_graphic() && !"?#<>\"".contains(c))
+    };
     if !rest.is_some_and(plain) {
         return Err(ConfigError::new(format!(
             "alert_links is {base:?}: give the whole address, as https://app.example.com/alerts, without a query"

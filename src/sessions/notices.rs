@@ -66,9 +66,9 @@ impl Sessions {
         in_time(LOOKING, self.0.store.alert(alert)).await?.ok_or_else(|| Error::new(ErrorKind::InvalidLink, LOOKING))
     }
 
-    /// "No, that was not me": ends that session as [`RevokedByAlert`](crate::EndReason::RevokedByAlert), forgets its device (the next
-    /// sign-in there is on a new device), and tells the application by the event `login.disowned` that the password should
-    /// change. Once for each link.
+    /// "No, that was not me": ends that session, and any that its device has signed in with since, as
+    /// [`RevokedByAlert`](crate::EndReason::RevokedByAlert), forgets the device (the next sign-in there is on a new one), and
+    /// tells the application by the event `login.disowned` that the password should change. Once for each link.
     ///
     /// # Errors
     ///
@@ -84,8 +84,7 @@ impl Sessions {
         self.detached(DISOWNING, async move {
             let disowned = inner.store.disown(alert).await?;
             let disowned = disowned.ok_or_else(|| Error::new(ErrorKind::InvalidLink, DISOWNING))?;
-            let ended: Vec<_> = disowned.ended.iter().map(|ended| (disowned.session_id, ended.clone())).collect();
-            inner.learn_of(&ended);
+            inner.learn_of(&disowned.ended);
             Ok(disowned)
         })
         .await

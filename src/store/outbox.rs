@@ -185,13 +185,14 @@ pub struct Disowned {
     pub user_id: UserId,
     /// The session of that sign-in.
     pub session_id: SessionId,
-    /// How it has ended now; `None` where it had ended before.
-    pub(crate) ended: Option<Ended>,
+    /// What has ended now: that one, unless it had ended before, and what there was on its device besides.
+    pub(crate) ended: Vec<(SessionId, Ended)>,
 }
 
 /// An attacker who has the password and signs in again and again must not fill a mailbox; three are read.
 pub(crate) const ALERTS_AN_HOUR: i64 = 3;
 /// So long the link in a mail is good: over a holiday, and not for ever in an old mailbox.
 pub(crate) const LINK_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// So long it is kept what somebody was told of: until no link to it is good.
+/// So long it is kept what somebody was told of: until no link to it is good, and a day for clocks that differ. Not longer: it
+/// says where somebody was.
 pub(crate) const ALERTS_FOR: Duration = Duration::from_secs(8 * 24 * 60 * 60);

@@ -1,5 +1,7 @@
 //! A notifier that keeps what it is told, and answers as the test wants.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::sync::{Arc, Mutex};
 
 use axum_device_sessions::{EventKind, Message, NotDelivered, Notice, Notifier, Wants};

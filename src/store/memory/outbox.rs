@@ -85,7 +85,6 @@ impl Told {
         }
         let by_itself = [EndReason::Logout, EndReason::Replaced, EndReason::Idle, EndReason::Absolute];
         if let Some(target) = self.targets.remove(&session.id).filter(|_| !by_itself.contains(&reason)) {
-            let event = Event { id: Uuid::now_v7(), ..event };
             self.push(session.id.as_uuid(), &Purpose::ForceLogout(target), &event);
         }
         Ended { of_pending: session.pending, ..ended }
@@ -263,9 +262,10 @@ impl MemoryStore {
         let noted = told.alerts.get_mut(&id).filter(|noted| !noted.alert.disowned)?;
         noted.alert.disowned = true;
         let (event, key) = (noted.alert.event.clone(), noted.device_key);
-        let live = rows.get_mut(&event.session_id).filter(|row| row.ended.is_none() && row.user_id == event.user_id);
+        let same = |row: &Session| row.id == event.session_id || key.is_some() && row.device_key == key;
+        let live = rows.values_mut().filter(|row| row.ended.is_none() && row.user_id == event.user_id && same(row));
         let how = Ended::new(now, EndReason::RevokedByAlert, Some("the alert".to_owned()));
-        let ended = live.map(|row| told.end(row, how, now));
+        let ended = live.map(|row| (row.id, told.end(row, how.clone(), now))).collect();
         if let Some(key) = key {
             known.forget_device(&event.user_id, key);
         }

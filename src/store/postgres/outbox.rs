@@ -15,6 +15,7 @@ use super::{
     outbox_sql::OutboxSql,
     row::{self, get},
     seconds,
+    sql::Sql,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -264,6 +265,9 @@ pub(super) async fn set_push_target(
     let is_live = !write.query(&sql.lock_live, &[(&uuid, Type::UUID)]).await?.is_empty();
     if is_live {
         let (provider, token) = target.map(|target| (target.provider, target.token)).unzip();
+        if provider.is_some() {
+            write.query(&sql.lock_target, &[(&provider, Type::TEXT), (&token, Type::TEXT)]).await?;
+        }
         let parameters: [Parameter<'_>; 3] = [(&uuid, Type::UUID), (&provider, Type::TEXT), (&token, Type::TEXT)];
         write.query(&sql.forget_target, &parameters).await?;
         if provider.is_some() {
@@ -286,19 +290,21 @@ pub(super) async fn tell_sign_in(
     let id = session.id.as_uuid();
     let is_new = tells.contains(&Signal::NewDevice);
     let is_suspicious = tells.iter().any(|signal| *signal != Signal::NewDevice);
-    let kinds = [(EventKind::LoginNewDevice, is_new), (EventKind::LoginSuspicious, is_suspicious)];
-    for (kind, _) in kinds.into_iter().filter(|(_, is_told)| *is_told) {
-        let (kind, event) = (kind.as_str(), Uuid::now_v7());
+    // Of one event, whoever is told of it.
+    let (new, suspicious) = (Uuid::now_v7(), Uuid::now_v7());
+    let kinds = [(EventKind::LoginNewDevice, new, is_new), (EventKind::LoginSuspicious, suspicious, is_suspicious)];
+    for (kind, event, _) in kinds.into_iter().filter(|(.., is_told)| *is_told) {
+        let kind = kind.as_str();
         let parameters: [Parameter<'_>; 4] =
             [(&id, Type::UUID), (&kind, Type::TEXT), (&signals, Type::JSONB), (&event, Type::UUID)];
         write.query(&sql.tell, &parameters).await?;
     }
     if is_new {
-        let (event, alert) = (Uuid::now_v7(), Uuid::now_v7());
+        let alert = Uuid::now_v7();
         let parameters: [Parameter<'_>; 5] = [
             (&id, Type::UUID),
             (&signals, Type::JSONB),
-            (&event, Type::UUID),
+            (&new, Type::UUID),
             (&alert, Type::UUID),
             (&ALERTS_AN_HOUR, Type::INT8),
         ];
@@ -315,7 +321,8 @@ pub(super) async fn look_at_alert(lender: &Lender, sql: &OutboxSql, id: Uuid) ->
     rows.first().map(alert).transpose()
 }
 
-pub(super) async fn disown(lender: &Lender, sql: &OutboxSql, id: Uuid) -> Result<Option<Disowned>, Error> {
+pub(super) async fn disown(lender: &Lender, sql: &Sql, id: Uuid) -> Result<Option<Disowned>, Error> {
+    let (lock_user, sql) = (&sql.lock_user, &sql.outbox);
     let write = lender.begin("disowning a sign-in").await?;
     let rows = write.query(&sql.disown, &[(&id, Type::UUID)]).await?;
     let Some(alert) = rows.first() else {
@@ -324,8 +331,10 @@ pub(super) async fn disown(lender: &Lender, sql: &OutboxSql, id: Uuid) -> Result
     };
     let session_id: Uuid = get(alert, "session_id")?;
     let user_id: String = get(alert, "user_id")?;
-    let ended = write.query(&sql.end_disowned, &[(&session_id, Type::UUID), (&user_id, Type::TEXT)]).await?;
-    let ended = row::ended_ids(&ended)?.pop().map(|(_, ended)| ended);
+    // What signs in on this device meanwhile either ends too, or comes after it and finds it unknown.
+    write.query(lock_user, &[(&user_id, Type::TEXT)]).await?;
+    let parameters: [Parameter<'_>; 3] = [(&session_id, Type::UUID), (&user_id, Type::TEXT), (&id, Type::UUID)];
+    let ended = row::ended_ids(&write.query(&sql.end_disowned, &parameters).await?)?;
     write.query(&sql.forget_device, &[(&id, Type::UUID)]).await?;
     let kind = EventKind::LoginDisowned.as_str();
     write.query(&sql.tell_disowned, &[(&id, Type::UUID), (&kind, Type::TEXT)]).await?;
@@ -377,7 +386,7 @@ impl Outbox for PostgresStore {
     }
 
     fn disown(&self, id: Uuid) -> StoreFuture<'_, Option<Disowned>> {
-        Box::pin(disown(&self.lender, &self.sql.outbox, id))
+        Box::pin(disown(&self.lender, &self.sql, id))
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct OutboxSql {
     pub(super) dead_letters: String,
     pub(super) deliver_again: String,
     pub(super) lock_live: String,
+    pub(super) lock_target: String,
     pub(super) forget_target: String,
     pub(super) set_target: String,
     pub(super) tell: String,
@@ -61,7 +62,7 @@ impl OutboxSql {
                             AND p.dead_at IS NULL AND p.seq < o.seq) \
                         ORDER BY o.due_at LIMIT want.room FOR UPDATE OF o SKIP LOCKED \
                     ) AS picked \
-                 ) UPDATE {outbox} o SET attempts = o.attempts + 1, \
+                 ) UPDATE {outbox} o SET attempts = least(o.attempts, 2147483646) + 1, \
                     due_at = statement_timestamp() + $3 * interval '1 second' \
                  FROM due WHERE o.seq = due.seq RETURNING {COLUMNS}"
             ),
@@ -89,9 +90,13 @@ impl OutboxSql {
                  FROM unnest($1::int8[], $2::int4[], $3::text[]) AS w (seq, attempts, why) \
                  WHERE o.seq = w.seq AND w.attempts IN (0, o.attempts) AND o.dead_at IS NULL"
             ),
+            // Whoever holds one of them deletes it, or has just been told that it is there again.
             forget_targets: format!(
-                "DELETE FROM {schema}.push_targets t USING unnest($1::text[], $2::text[]) AS gone (provider, token) \
-                 WHERE t.provider = gone.provider AND t.token = gone.token"
+                "WITH gone AS ( \
+                    SELECT t.session_id FROM {schema}.push_targets t \
+                    JOIN unnest($1::text[], $2::text[]) AS gone (provider, token) USING (provider, token) \
+                    FOR UPDATE OF t SKIP LOCKED \
+                 ) DELETE FROM {schema}.push_targets t USING gone WHERE t.session_id = gone.session_id"
             ),
             dead_letters: format!(
                 "SELECT {COLUMNS} FROM {outbox} o WHERE o.dead_at IS NOT NULL AND o.seq > $1 ORDER BY o.seq LIMIT $2"
@@ -101,9 +106,15 @@ impl OutboxSql {
                     created_at = statement_timestamp() \
                  WHERE seq = ANY ($1) AND dead_at IS NOT NULL RETURNING seq"
             ),
+            // Written and not just locked: an end by a transaction that began before this one (REPEATABLE READ) would not see
+            // the target, and is refused instead.
             lock_live: format!(
-                "SELECT id FROM {sessions} WHERE id = $1 AND ended_at IS NULL AND NOT pending \
-                 AND expires_at > clock_timestamp() FOR NO KEY UPDATE"
+                "UPDATE {sessions} SET seen = seen WHERE id = $1 AND ended_at IS NULL AND NOT pending \
+                 AND expires_at > clock_timestamp() RETURNING id"
+            ),
+            // Two sessions that say at once that the device is theirs: one after the other.
+            lock_target: format!(
+                "SELECT pg_advisory_xact_lock(hashtextextended('{schema} push target ' || $1 || ' ' || $2, 0))::text"
             ),
             // This session's, and wherever else the same device was known: nobody gets what is for somebody who signed
             // out of the app before them. In the order of the key, so that no two of these wait in a circle.
@@ -160,10 +171,15 @@ impl OutboxSql {
                 "UPDATE {schema}.alerts SET disowned_at = clock_timestamp() WHERE id = $1 AND disowned_at IS NULL \
                  RETURNING user_id, session_id"
             ),
+            // And what its device has become since: whoever it was has signed in there again, which nobody is told of.
             end_disowned: format!(
-                "UPDATE {sessions} s SET ended_at = clock_timestamp(), end_reason = 'revoked_by_alert', \
+                "WITH held AS ( \
+                    SELECT s.id FROM {sessions} s WHERE s.user_id = $2 AND s.ended_at IS NULL \
+                    AND (s.id = $1 OR s.device_key = (SELECT device_key FROM {schema}.alerts WHERE id = $3)) \
+                    ORDER BY s.id FOR NO KEY UPDATE \
+                 ) UPDATE {sessions} s SET ended_at = clock_timestamp(), end_reason = 'revoked_by_alert', \
                     ended_by = 'the alert' \
-                 WHERE s.id = $1 AND s.user_id = $2 AND s.ended_at IS NULL RETURNING {END}"
+                 FROM held WHERE s.id = held.id RETURNING {END}"
             ),
             forget_device: format!(
                 "DELETE FROM {schema}.devices d USING {schema}.alerts a \

@@ -190,7 +190,7 @@ impl Sql {
                         OR (issuer IS NOT NULL AND expires_at >= statement_timestamp())) \
                     ORDER BY ended_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED \
                  ) UPDATE {table} s SET ip_address = NULL, user_agent = NULL, location = NULL, country_code = NULL, \
-                    latitude = NULL, longitude = NULL, accuracy_km = NULL, scrubbed = true \
+                    latitude = NULL, longitude = NULL, accuracy_km = NULL, signals = NULL, scrubbed = true \
                  FROM due WHERE s.id = due.id RETURNING s.id"
             ),
             // The lock first and the row after it: a row read while waiting would be of before.
