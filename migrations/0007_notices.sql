@@ -37,7 +37,8 @@ CREATE TABLE device_sessions.outbox (
 CREATE INDEX outbox_due ON device_sessions.outbox (sink, due_at) WHERE dead_at IS NULL;
 CREATE INDEX outbox_lanes ON device_sessions.outbox (sink, lane, seq) WHERE dead_at IS NULL;
 CREATE INDEX outbox_dead ON device_sessions.outbox (seq) WHERE dead_at IS NOT NULL;
-CREATE INDEX outbox_by_age ON device_sessions.outbox (created_at);
+CREATE INDEX outbox_by_age ON device_sessions.outbox (created_at) WHERE dead_at IS NULL;
+CREATE INDEX outbox_dead_by_age ON device_sessions.outbox (created_at) WHERE dead_at IS NOT NULL;
 
 -- Where a session's device is reached by push. Gone when the session has ended.
 CREATE TABLE device_sessions.push_targets (
@@ -152,6 +153,7 @@ $$;
 
 -- Only the trigger, and so its owner, tells: nobody makes up what happened.
 REVOKE EXECUTE ON FUNCTION device_sessions.tell_of FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION device_sessions.tell_events FROM PUBLIC;
 
 CREATE TRIGGER tell_events_of_insert
     AFTER INSERT ON device_sessions.sessions

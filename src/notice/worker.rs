@@ -193,6 +193,10 @@ impl Worker {
                         self.land(landed);
                     }
                     self.settle().await;
+                    // Found while there was something to tell: nothing more is to be written for them.
+                    if self.stream.is_some() && !self.readers.are_there() {
+                        self.listen_at = Instant::now();
+                    }
                     // What shared its lane may go now.
                     self.look_at = self.look_at.min(self.claimed_at + GAP);
                 }
@@ -267,6 +271,8 @@ impl Worker {
         if wanted.is_empty() {
             return;
         }
+        // What has arrived is noted before it could be claimed again.
+        self.settle().await;
         let asked = self.clock.tick();
         match self.store.claim(wanted, self.settings.lease()).await {
             Ok(claimed) => claimed.into_iter().for_each(|one| self.send(one, asked)),
@@ -275,13 +281,22 @@ impl Worker {
                 tracing::debug!(error = &error as &dyn std::error::Error, "cannot claim what is to be told");
             }
         }
-        if !self.settled.is_empty() {
-            self.settle().await;
-        }
+        self.settle().await;
     }
 
     fn send(&mut self, claimed: Claimed, asked: Tick) {
         let Claimed { seq, sink, notice_id, event, purpose, attempt } = claimed;
+        // It has arrived, and could not be noted for longer than its lease: that is still to come.
+        let has_arrived =
+            |settled: &Settled| settled.seq == seq && matches!(settled.how, How::Delivered | How::Gone(_));
+        if self.settled.iter().any(has_arrived) {
+            return;
+        }
+        if attempt > self.settings.attempts.saturating_add(DEATHS) {
+            tracing::warn!(%sink, event = %event.id, attempt, "its process has died at it each time: not tried again");
+            let how = How::Dead { why: "nobody has noted what became of it".to_owned() };
+            return self.settled.push(Settled { seq, attempt, how });
+        }
         let known = self.sinks.iter().find(|known| known.name == sink).map(|known| Arc::clone(&known.notifier));
         // Most of the lease may be over, after a suspend say: somebody else will have it, and then what comes after it.
         let left = self.settings.lease().saturating_sub(self.clock.tick().since(asked));
@@ -305,7 +320,8 @@ impl Worker {
             Purpose::ForceLogout(target) => Message::ForceLogout { target: target.clone() },
             Purpose::NewLogin(target) => Message::NewLogin { target: target.clone() },
             Purpose::Mail { alert } => {
-                let link = |links: &Links| format!("{}/{}", links.base, links.seal.make(*alert, at + LINK_FOR));
+                let until = at.saturating_add(LINK_FOR.try_into().unwrap_or(time::Duration::WEEK));
+                let link = |links: &Links| format!("{}/{}", links.base, links.seal.make(*alert, until));
                 Message::NewLoginMail { disown_url: self.links.as_ref().map(link) }
             }
         }
@@ -341,7 +357,6 @@ impl Worker {
         };
         match &how {
             How::Again { after, why } => {
-                self.look_at = self.look_at.min(Instant::now() + *after + GAP);
                 tracing::info!(%sink, %event, attempt, %why, again_in = ?after, "not delivered");
             }
             How::Dead { why } => tracing::warn!(%sink, %event, attempt, %why, "not delivered, and not tried again"),
@@ -362,6 +377,15 @@ impl Worker {
             tracing::debug!(error = &error as &dyn std::error::Error, "cannot note what has been told; will try again");
             self.settled = settled;
             self.look_at = self.look_at.min(Instant::now() + jittered(AGAIN, 2));
+            return;
+        }
+        // From when it was noted: that is when the pause has begun.
+        let pause = |settled: &Settled| match &settled.how {
+            How::Again { after, .. } => Some(*after),
+            _ => None,
+        };
+        if let Some(pause) = settled.iter().filter_map(pause).min() {
+            self.look_at = self.look_at.min(Instant::now() + pause + GAP);
         }
     }
 
@@ -420,6 +444,8 @@ const GAP: Duration = Duration::from_millis(20);
 /// The same, for what another node has most likely told of by then.
 const HINTED_GAP: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_secs(1);
+/// So many attempts may end with the process, which says nothing against the notice, until it is said to be what kills it.
+const DEATHS: u32 = 3;
 const LONGEST_WISH: Duration = Duration::from_secs(60 * 60);
 /// Twice this is less than a server that is being stopped is given.
 const FINISHING: Duration = Duration::from_millis(600);

@@ -16,7 +16,7 @@ impl Sessions {
     /// cache, a live view. Each process that asks gets all of them, once or more often, those of one session in their order.
     ///
     /// Nobody waits for its reader: whoever is over a thousand behind misses some, and is told how many. What happens while this
-    /// process is away is not kept for it either: for what must not be lost there is [`notify`](crate::SessionsBuilder::notify).
+    /// process is away, or cannot reach the database for a minute, is not kept for it either: for what must not be lost there is [`notify`](crate::SessionsBuilder::notify).
     ///
     /// # Errors
     ///

@@ -193,6 +193,9 @@ pub struct Disowned {
 pub(crate) const ALERTS_AN_HOUR: i64 = 3;
 /// So long the link in a mail is good: over a holiday, and not for ever in an old mailbox.
 pub(crate) const LINK_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// So long at least it is kept for whoever has not been told yet, since a fleet may be down over a weekend and a receiver
+/// longer: as long as a sink that no node speaks for is told of things.
+pub(crate) const UNDELIVERED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// So long it is kept what somebody was told of: until no link to it is good, and a day for clocks that differ. Not longer: it
 /// says where somebody was.
 pub(crate) const ALERTS_FOR: Duration = Duration::from_secs(8 * 24 * 60 * 60);

@@ -19,7 +19,7 @@ use crate::{
         Retention, StoreFuture,
         outbox::{
             ALERTS_AN_HOUR, ALERTS_FOR, Alert, Claimed, DeadLetter, Disowned, How, Outbox, Purpose, Registration,
-            Settled,
+            Settled, UNDELIVERED_FOR,
         },
     },
 };
@@ -226,7 +226,11 @@ impl Told {
 
     pub(super) fn purge(&mut self, retention: Retention, now: OffsetDateTime) {
         self.sinks.retain(|_, (_, until)| *until > now);
-        self.letters.retain(|_, letter| letter.created_at >= now - retention.scrub_after);
+        let waiting = retention.scrub_after.max(UNDELIVERED_FOR);
+        self.letters.retain(|_, letter| {
+            let kept = if letter.dead.is_some() { retention.scrub_after } else { waiting };
+            letter.created_at >= now - kept
+        });
         self.alerts.retain(|_, noted| noted.alert.event.at >= now - ALERTS_FOR);
     }
 }

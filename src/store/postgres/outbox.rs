@@ -26,7 +26,7 @@ use crate::{
         Retention, StoreFuture,
         outbox::{
             ALERTS_AN_HOUR, ALERTS_FOR, Alert, Claimed, DeadLetter, Disowned, How, Outbox, Purpose, Registration,
-            Settled,
+            Settled, UNDELIVERED_FOR,
         },
     },
 };
@@ -72,6 +72,7 @@ pub(super) async fn claim(
     let parameters: [Parameter<'_>; 4] =
         [(&sinks, Type::TEXT_ARRAY), (&rooms, Type::INT8_ARRAY), (&lease, Type::FLOAT8), (&known, Type::TEXT_ARRAY)];
     let rows = write.query(&sql.claim, &parameters).await?;
+    write.query(&sql.wait_behind, &parameters[..1]).await?;
     let mut claimed = Vec::with_capacity(rows.len());
     let mut odd = Vec::new();
     for row in &rows {
@@ -224,13 +225,22 @@ pub(super) async fn dead_letters(
     after: Option<u64>,
     limit: usize,
 ) -> Result<Vec<DeadLetter>, Error> {
-    let after = after.map_or(-1, |after| i64::try_from(after).unwrap_or(i64::MAX));
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut after = after.map_or(-1, |after| i64::try_from(after).unwrap_or(i64::MAX));
+    let at_most = i64::try_from(limit).unwrap_or(i64::MAX);
     let client = lender.borrow(LOOKING).await?;
-    let rows = client.query(LOOKING, &sql.dead_letters, &[(&after, Type::INT8), (&limit, Type::INT8)]).await?;
-    client.give_back();
-    // One that cannot be read has been logged.
-    Ok(rows.iter().filter_map(|row| dead_letter(row).ok()).collect())
+    loop {
+        let rows = client.query(LOOKING, &sql.dead_letters, &[(&after, Type::INT8), (&at_most, Type::INT8)]).await?;
+        // One that cannot be read has been logged, or is a newer version's.
+        let letters: Vec<_> = rows.iter().filter_map(|row| dead_letter(row).ok()).collect();
+        match rows.last() {
+            // Nothing but those: it must not look like the end.
+            Some(last) if letters.is_empty() && rows.len() == limit => after = get(last, "seq")?,
+            _ => {
+                client.give_back();
+                return Ok(letters);
+            }
+        }
+    }
 }
 
 fn dead_letter(row: &Row) -> Result<DeadLetter, Error> {
@@ -346,10 +356,14 @@ pub(super) async fn disown(lender: &Lender, sql: &Sql, id: Uuid) -> Result<Optio
 /// A batch of what is old, whoever was to be told of it. Says how many rows went.
 pub(super) async fn purge(write: &Write, sql: &OutboxSql, retention: Retention, batch: i64) -> Result<usize, Error> {
     write.query(&sql.forget_sinks, &[]).await?;
-    let (older, alerts) = (seconds(retention.scrub_after), seconds(ALERTS_FOR));
-    let letters = write.query(&sql.forget_letters, &[(&older, Type::FLOAT8), (&batch, Type::INT8)]).await?.len();
-    let alerts = write.query(&sql.forget_alerts, &[(&alerts, Type::FLOAT8), (&batch, Type::INT8)]).await?.len();
-    Ok(letters.max(alerts))
+    let dead = seconds(retention.scrub_after);
+    let (waiting, alerts) = (dead.max(seconds(UNDELIVERED_FOR)), seconds(ALERTS_FOR));
+    let mut most = 0;
+    for (sql, older) in [(&sql.forget_letters, waiting), (&sql.forget_dead_letters, dead), (&sql.forget_alerts, alerts)]
+    {
+        most = most.max(write.query(sql, &[(&older, Type::FLOAT8), (&batch, Type::INT8)]).await?.len());
+    }
+    Ok(most)
 }
 
 impl Outbox for PostgresStore {

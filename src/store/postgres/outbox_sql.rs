@@ -12,6 +12,7 @@ pub(super) struct OutboxSql {
     pub(super) unregister: String,
     pub(super) forget_sink: String,
     pub(super) claim: String,
+    pub(super) wait_behind: String,
     pub(super) delivered: String,
     pub(super) again: String,
     pub(super) wait_for_the_first: String,
@@ -33,6 +34,7 @@ pub(super) struct OutboxSql {
     pub(super) tell_disowned: String,
     pub(super) forget_sinks: String,
     pub(super) forget_letters: String,
+    pub(super) forget_dead_letters: String,
     pub(super) forget_alerts: String,
 }
 
@@ -51,20 +53,35 @@ impl OutboxSql {
             unregister: format!("DELETE FROM {schema}.sinks WHERE name = $1"),
             forget_sink: format!("DELETE FROM {outbox} WHERE sink = $1 AND dead_at IS NULL"),
             // For each sink by itself, so that one with a million due does not keep another waiting. The first of its lane
-            // only: what comes after it waits until it is delivered or given up. Kinds of a newer version are its own.
+            // only: what comes after it waits until it is delivered or given up. What a newer version writes is its own.
             claim: format!(
                 "WITH due AS ( \
                     SELECT picked.seq FROM unnest($1::text[], $2::int8[]) AS want (sink, room) CROSS JOIN LATERAL ( \
                         SELECT o.seq FROM {outbox} o \
                         WHERE o.sink = want.sink AND o.dead_at IS NULL AND o.due_at <= statement_timestamp() \
-                        AND o.kind = ANY ($4) \
+                        AND o.kind = ANY ($4) AND o.purpose IN ('event', 'force_logout', 'new_login', 'mail') \
                         AND NOT EXISTS (SELECT FROM {outbox} p WHERE p.sink = o.sink AND p.lane = o.lane \
                             AND p.dead_at IS NULL AND p.seq < o.seq) \
                         ORDER BY o.due_at LIMIT want.room FOR UPDATE OF o SKIP LOCKED \
                     ) AS picked \
-                 ) UPDATE {outbox} o SET attempts = least(o.attempts, 2147483646) + 1, \
+                 ) UPDATE {outbox} o SET attempts = least(o.attempts, 1000000) + 1, \
                     due_at = statement_timestamp() + $3 * interval '1 second' \
                  FROM due WHERE o.seq = due.seq RETURNING {COLUMNS}"
+            ),
+            // What has come since behind one that waits for another attempt: it cannot go before that, and would be passed
+            // over by each claim. One that is under way may be delivered at any moment; two minutes are longer than any
+            // delivery.
+            wait_behind: format!(
+                "WITH behind AS ( \
+                    SELECT due.seq, first.due_at FROM unnest($1::text[]) AS want (sink) CROSS JOIN LATERAL ( \
+                        SELECT o.seq, o.lane FROM {outbox} o \
+                        WHERE o.sink = want.sink AND o.dead_at IS NULL AND o.due_at <= statement_timestamp() \
+                        ORDER BY o.due_at LIMIT 200 FOR UPDATE OF o SKIP LOCKED \
+                    ) AS due CROSS JOIN LATERAL ( \
+                        SELECT p.due_at FROM {outbox} p \
+                        WHERE p.sink = want.sink AND p.lane = due.lane AND p.dead_at IS NULL ORDER BY p.seq LIMIT 1 \
+                    ) AS first WHERE first.due_at > statement_timestamp() + interval '2 minutes' \
+                 ) UPDATE {outbox} o SET due_at = behind.due_at FROM behind WHERE o.seq = behind.seq"
             ),
             delivered: format!("DELETE FROM {outbox} WHERE seq = ANY ($1)"),
             // Unless somebody else has claimed it since, this node having been too slow.
@@ -192,12 +209,8 @@ impl OutboxSql {
                  WHERE a.id = $1 AND $2 = ANY (k.events) AND k.until > statement_timestamp()"
             ),
             forget_sinks: format!("DELETE FROM {schema}.sinks WHERE until <= statement_timestamp()"),
-            forget_letters: format!(
-                "WITH old AS ( \
-                    SELECT seq FROM {outbox} WHERE created_at < statement_timestamp() - $1 * interval '1 second' \
-                    ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED \
-                 ) DELETE FROM {outbox} o USING old WHERE o.seq = old.seq RETURNING o.seq"
-            ),
+            forget_letters: forget_letters(&outbox, "dead_at IS NULL"),
+            forget_dead_letters: forget_letters(&outbox, "dead_at IS NOT NULL"),
             forget_alerts: format!(
                 "WITH old AS ( \
                     SELECT id FROM {schema}.alerts WHERE created_at < statement_timestamp() - $1 * interval '1 second' \
@@ -206,4 +219,13 @@ impl OutboxSql {
             ),
         }
     }
+}
+
+fn forget_letters(outbox: &str, which: &str) -> String {
+    format!(
+        "WITH old AS ( \
+            SELECT seq FROM {outbox} WHERE {which} AND created_at < statement_timestamp() - $1 * interval '1 second' \
+            ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED \
+         ) DELETE FROM {outbox} o USING old WHERE o.seq = old.seq RETURNING o.seq"
+    )
 }
