@@ -130,6 +130,7 @@
 //! | `jwks` | no | `Issuer`: tokens of an identity provider, by its published keys; back-channel logout |
 //! | `geoip` | no | `GeoIp`: places of addresses, out of a MaxMind-format file of your own |
 //! | `tls` | no | `sslmode=require` and `sslmode=verify-full` in Postgres URLs, by rustls |
+//! | `openapi` | no | `routes::OpenApi`, `routes::openapi`: the OpenAPI 3.1 document of the mounted routes |
 //! | `metrics` | no | counters and histograms through the `metrics` facade |
 //! | `webhook` | no | `Webhook`: tells other systems what happens, signed by Standard Webhooks |
 //! | `fcm` | no | `Fcm`: tells Android devices, by Firebase Cloud Messaging |
@@ -179,6 +180,9 @@ mod words {
     #[cfg(feature = "jwks")]
     #[doc = include_str!("../docs/issuers.md")]
     struct Issuers;
+    #[cfg(feature = "openapi")]
+    #[doc = include_str!("../docs/openapi.md")]
+    struct OpenApi;
     #[doc = include_str!("../docs/request-path.md")]
     struct RequestPath;
 }

@@ -61,6 +61,7 @@ impl fmt::Debug for Message {
 
 /// Where a device can be reached by push, as its app has registered it. It belongs to one session, and is gone with it.
 #[derive(Clone, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct PushTarget {
     /// By whom: `fcm`, `apns`, or a name of the application's own. What [`Wants::push`] names.

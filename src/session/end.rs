@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 /// The end of a session: once there, it never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Ended {
     /// When. Of a session that ran out, the moment at which it did.

@@ -20,6 +20,7 @@ use crate::place::Position;
 /// Ids made by this crate are UUID version 7 (RFC 9562), so that rows of one day lie together in the index; any other
 /// UUID is accepted where an id is read.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct SessionId(Uuid);
 
@@ -106,6 +107,7 @@ impl fmt::Debug for UserId {
 /// Serialises as the object that `GET /sessions` returns: camelCase, times in RFC 3339 UTC, `null` for what is not
 /// known, and never a token.
 #[derive(Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Session {
@@ -118,6 +120,7 @@ pub struct Session {
     #[serde(flatten)]
     pub device: Device,
     /// The address of the last request that was recorded.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub ip_address: Option<IpAddr>,
     /// Place of that address, as text for people: "Moscow, Russia". See [`SessionsBuilder::locator`](crate::SessionsBuilder::locator).
     pub location: Option<String>,

@@ -7,12 +7,12 @@ use axum_core::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
 
 use super::layer::OnReject;
 use crate::{
     error::{Error, ErrorKind},
-    session::EndReason,
+    session::{EndReason, Session},
     sessions::{Refusal, Verdict},
 };
 
@@ -174,43 +174,58 @@ impl IntoResponse for SessionRejection {
         problem.challenge = self.challenge();
         match &self.cause {
             Cause::LayerMissing | Cause::NoStore => tracing::error!("{}", self.detail()),
-            Cause::SessionEnded(reason) => problem = problem.with("reason", reason.as_str()),
+            Cause::SessionEnded(reason) => problem.reason = Some(reason.clone()),
             _ => {}
         }
         problem.into_response()
     }
 }
 
-/// An error body (RFC 9457) with a stable `code`, never to be cached.
-#[derive(Debug)]
+/// An error (RFC 9457) with a stable `code`, never to be cached.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(super) struct Problem {
+    /// Always `about:blank`: `code` tells problems apart.
+    r#type: &'static str,
+    /// The name of the status.
+    title: &'static str,
+    /// The status of the answer.
+    #[serde(serialize_with = "as_number")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u16))]
     status: StatusCode,
+    /// What is wrong. Stable: decide by it.
+    #[cfg_attr(feature = "openapi", schema(schema_with = super::routes::openapi_codes))]
     code: &'static str,
+    /// The same in words, for developers.
     detail: &'static str,
+    /// Why the session ended: with `session_ended` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    reason: Option<EndReason>,
+    /// Those that there are, the newest activity first: with `session_limit_reached` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    sessions: Option<Vec<Session>>,
+    #[serde(skip)]
     challenge: Option<Cow<'static, str>>,
-    more: Map<String, Value>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
-        Self { status, code, detail, challenge: None, more: Map::new() }
+        let title = status.canonical_reason().unwrap_or_default();
+        let (reason, sessions, challenge) = (None, None, None);
+        Self { r#type: "about:blank", title, status, code, detail, reason, sessions, challenge }
     }
+}
 
-    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
-        self
-    }
+fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = self.more;
-        body.insert("type".to_owned(), "about:blank".into());
-        body.insert("title".to_owned(), self.status.canonical_reason().into());
-        body.insert("status".to_owned(), self.status.as_u16().into());
-        body.insert("code".to_owned(), self.code.into());
-        body.insert("detail".to_owned(), self.detail.into());
-        let mut response = Response::new(Body::from(Value::Object(body).to_string()));
+        // Texts and sessions: there is nothing here that JSON cannot hold.
+        let mut response = Response::new(Body::from(serde_json::to_vec(&self).unwrap_or_default()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -243,11 +258,9 @@ impl IntoResponse for Error {
             ErrorKind::SessionLimit => {
                 let mut there = self.sessions().to_vec();
                 there.sort_by_key(|session| (std::cmp::Reverse(session.last_activity_at), session.id));
-                let there = serde_json::to_value(there).unwrap_or_default();
                 let detail = "you are signed in on as many devices as you may: sign one of them out first";
-                return Problem::new(StatusCode::CONFLICT, "session_limit_reached", detail)
-                    .with("sessions", there)
-                    .into_response();
+                let problem = Problem::new(StatusCode::CONFLICT, "session_limit_reached", detail);
+                return Problem { sessions: Some(there), ..problem }.into_response();
             }
             ErrorKind::SignInRefused => {
                 (StatusCode::FORBIDDEN, "sign_in_refused", "this sign-in is unusual, and was refused")

@@ -15,32 +15,45 @@ use crate::{
     sessions::{SignedIn, TokenPair},
 };
 
+/// The token response of RFC 6749 §5.1.
 #[derive(Serialize)]
-struct TokenResponse<'a> {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct TokenResponse<'a> {
+    /// For `Authorization: Bearer`.
     access_token: &'a str,
+    /// Always `Bearer`.
     token_type: &'static str,
     /// Whole seconds, rounded down: a client that trusts it is never late.
     expires_in: u64,
+    /// Good for one use. Not there while the second factor is still to come.
     #[serde(skip_serializing_if = "str::is_empty")]
     refresh_token: &'a str,
     /// The token opens nothing yet.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     second_factor_required: Option<bool>,
+    /// After a sign-in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     session: Option<&'a Session>,
+}
+
+/// What a sign-in by cookie is answered: the credential is in the cookie alone.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct CookieResponse<'a> {
+    session: &'a Session,
+    /// The cookie opens nothing yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    second_factor_required: Option<bool>,
 }
 
 impl IntoResponse for SignedIn {
     fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct ByCookie<'a> {
-            session: &'a Session,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            second_factor_required: Option<bool>,
-        }
         let second_factor_required = self.pending.then_some(true);
         let body = match &self.cookie {
-            Some(_) => json(&ByCookie { session: &self.session, second_factor_required }),
+            Some(_) => json(&CookieResponse { session: &self.session, second_factor_required }),
             None => json(&TokenResponse {
                 access_token: &self.access_token,
                 token_type: "Bearer",

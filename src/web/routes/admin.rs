@@ -35,19 +35,32 @@ pub trait Administrator {
 /// Whose sessions, and what is to become of them. What is unknown is refused: a condition with a typing error in its
 /// name would be no condition.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AdminRequest, description = "Whose sessions, and what is to become of them."))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Asked {
+    /// Of this user.
     user: Option<UserId>,
+    /// Of these ids.
     ids: Option<Vec<SessionId>>,
+    /// Whose device is called exactly this.
     device_name: Option<String>,
+    /// Of this kind of client.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<DeviceType>))]
     device_type: Option<String>,
+    /// Last known at an address of this network: `203.0.113.0/24`, or one address.
     network: Option<String>,
+    /// Signed in before then.
     #[serde(default, with = "time::serde::rfc3339::option")]
     created_before: Option<OffsetDateTime>,
+    /// The `next` of the page before.
     after: Option<SessionId>,
+    /// Why: one of the known reasons.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<EndReason>))]
     reason: Option<String>,
+    /// Everybody's; instead of all conditions.
     #[serde(default)]
     everyone: bool,
+    /// Only count them.
     #[serde(default)]
     dry_run: bool,
 }
@@ -73,28 +86,39 @@ impl Asked {
     }
 }
 
+/// A session, and whose it is.
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OwnedSession))]
 #[serde(rename_all = "camelCase")]
-struct Owned {
+pub(super) struct Owned {
     user_id: UserId,
     #[serde(flatten)]
     session: Session,
 }
 
+/// Some of the sessions.
 #[derive(Serialize)]
-struct Page {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SessionPage))]
+pub(super) struct Page {
     sessions: Vec<Owned>,
+    /// For `after`; `null` on the last page.
+    #[cfg_attr(feature = "openapi", schema(required))]
     next: Option<SessionId>,
 }
 
+/// What has been done.
 #[derive(Serialize)]
-struct Done {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AdminEnded))]
+pub(super) struct Done {
     ended: usize,
+    /// There are more: send it again.
     more: bool,
 }
 
+/// What would be done.
 #[derive(Serialize)]
-struct Matching {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AdminMatching))]
+pub(super) struct Matching {
     matching: usize,
 }
 

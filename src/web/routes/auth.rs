@@ -22,6 +22,7 @@ use crate::{
 
 /// RFC 6749 §6 asks for a form, which this is not; its names hold.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RefreshRequest, description = "A refresh token, as the last token response brought it."))]
 pub(super) struct RefreshToken {
     refresh_token: String,
 }

@@ -9,7 +9,9 @@ use super::handlers::{Handle, invalid_request};
 use crate::error::{Error, ErrorKind};
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = LogoutRequest))]
 pub(super) struct LogoutToken {
+    /// OpenID Connect Back-Channel Logout 1.0 §2.4.
     logout_token: String,
 }
 

@@ -10,8 +10,10 @@ use serde::Serialize;
 use super::handlers::Handle;
 use crate::{session::EndReason, sessions::CurrentSession};
 
+/// The data of the event `ended`.
 #[derive(Serialize)]
-struct Over {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SessionOver))]
+pub(super) struct Over {
     reason: EndReason,
 }
 

@@ -73,14 +73,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Handle {
 
 /// `?state=ended` asks for those that have ended.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(super) struct Listed {
+    /// Those that live, or those that have ended (the newest end first, at most 100).
     #[serde(default)]
     state: State,
 }
 
+/// Which sessions.
 #[derive(Deserialize, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SessionState))]
 #[serde(rename_all = "lowercase")]
-enum State {
+pub(super) enum State {
     #[default]
     Active,
     Ended,
@@ -151,8 +155,11 @@ pub(super) async fn end_one(
 
 /// `deviceName` and nothing else: the rest is not the user's to change.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Rename, description = "What a device is to be called."))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Changes {
+    /// 1 to 64 characters, none of them a control character.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     device_name: String,
 }
 
@@ -207,8 +214,10 @@ impl<S: Send + Sync> FromRequestParts<S> for ClearCookie {
     }
 }
 
+/// How many sessions have ended.
 #[derive(Serialize)]
-struct Revoked {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct Revoked {
     revoked: usize,
 }
 

@@ -29,6 +29,8 @@ mod backchannel;
 mod events;
 mod handlers;
 mod keys;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod push;
 
 use axum::{
@@ -40,6 +42,10 @@ use axum::{
 use axum_core::extract::FromRequestParts;
 
 pub use self::admin::Administrator;
+#[cfg(feature = "openapi")]
+pub(super) use self::openapi::codes as openapi_codes;
+#[cfg(feature = "openapi")]
+pub use self::openapi::{OpenApi, openapi};
 
 /// The body of refresh, logout and a new name: some hundred characters, and room.
 const BODY: usize = 4 * 1024;
