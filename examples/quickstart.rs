@@ -6,11 +6,11 @@
 //! ```
 //!
 //! What an application writes itself is in this file. Beside it, in `support/`: reading the environment
-//! (`DATABASE_URL`, `SIGNING_SECRET`, .. all optional), the story, and a throw-away Postgres for where none is given.
+//! (`DATABASE_URL`, `SIGNING_SECRET`, .. all optional), serving and stopping, the story, and a throw-away Postgres for where none is given.
 
 #![expect(clippy::print_stdout, reason = "it talks to people in a terminal")]
 
-use std::{future::IntoFuture, net::SocketAddr, process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use axum::{
     Json, Router,
@@ -32,7 +32,8 @@ use environment::{Environment, Failure};
 use receiver::{Outside, Receiver};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use serving::serve;
+use tokio::sync::oneshot;
 
 #[path = "support/environment.rs"]
 mod environment;
@@ -40,6 +41,8 @@ mod environment;
 mod local_postgres;
 #[path = "support/receiver.rs"]
 mod receiver;
+#[path = "support/serving.rs"]
+mod serving;
 #[path = "support/story.rs"]
 mod story;
 #[path = "support/terminal.rs"]
@@ -218,43 +221,8 @@ fn wrong_credentials() -> Response {
     (StatusCode::UNAUTHORIZED, [("content-type", "application/problem+json")], problem.to_string()).into_response()
 }
 
-/// Serves until `stop`, then writes down the last activity.
-async fn serve(
-    listener: TcpListener,
-    sessions: Sessions,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Failure> {
-    let (stopping, stopped) = oneshot::channel();
-    // The connection's address goes with each request: it is shown in the list of devices.
-    let app = app(sessions.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let streams = sessions.clone();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
-        stop.await;
-        streams.close_streams();
-        let _ = stopping.send(());
-    });
-    // Requests under way may finish, but a client that never does must not keep the process alive.
-    let overdue = async move {
-        let _ = stopped.await;
-        tokio::time::sleep(FINISH_REQUESTS).await;
-    };
-    tokio::select! {
-        served = serving.into_future() => served?,
-        () = overdue => {}
-    }
-    // The database may be away just now. That is no reason not to stop.
-    if !timeout(FLUSH, sessions.shutdown()).await.is_ok_and(|flushed| flushed.is_ok()) {
-        eprintln!("the last activity could not be written");
-    }
-    Ok(())
-}
-
-/// Together 1.5 s: whoever sends SIGTERM sends SIGKILL soon after.
-const FINISH_REQUESTS: Duration = Duration::from_millis(500);
-const FLUSH: Duration = Duration::from_secs(1);
-
 async fn run() -> Result<(), Failure> {
-    let environment = Environment::read()?;
+    let environment = Environment::read(true)?;
     println!("store: {}", environment.database);
     let listener = terminal::listen(&environment.bind).await?;
     let address = listener.local_addr()?;
@@ -267,7 +235,7 @@ async fn run() -> Result<(), Failure> {
 
     if environment.story {
         let (over, end) = oneshot::channel::<()>();
-        let server = tokio::spawn(serve(listener, sessions, async { drop(end.await) }));
+        let server = tokio::spawn(serve(listener, app(sessions.clone()), sessions, async { drop(end.await) }));
         let told = story::tell(address, &environment.database, (provider, receiver)).await;
         drop(over);
         server.await??;
@@ -278,7 +246,7 @@ async fn run() -> Result<(), Failure> {
     let stop = terminal::stop_signal()?;
     terminal::print_what_to_paste(address);
     println!("listening on http://{address}");
-    serve(listener, sessions, stop).await
+    serve(listener, app(sessions.clone()), sessions, stop).await
 }
 
 #[tokio::main]

@@ -29,7 +29,7 @@ async fn the_button_works() {
     let page = format!("http://{}/alerts/{link}", listener.local_addr().unwrap());
     let app = world.apps[0].clone();
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });
-    let browser = Browser::open().await;
+    let browser = Browser::without_scripts().await;
     for _twice in 0..2 {
         browser.go_to(&page).await;
         assert_eq!(browser.text_of("h1").await, "Was this you?");

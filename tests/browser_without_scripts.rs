@@ -19,7 +19,7 @@ use support::eventually;
 async fn a_session_from_sign_in_to_sign_out() {
     let (_site, line) = serving(&example(), &[], &[("BIND", "127.0.0.1:0")], "listening on ").await;
     let home = line.trim_start_matches("listening on ").to_owned();
-    let [laptop, tablet] = [Browser::open().await, Browser::open().await];
+    let [laptop, tablet] = [Browser::without_scripts().await, Browser::without_scripts().await];
 
     for browser in [&laptop, &tablet] {
         browser.go_to(&home).await;

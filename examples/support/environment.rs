@@ -1,4 +1,6 @@
-//! What the quickstart is told by its environment and arguments. Nothing is required; what is set must make sense.
+//! What an example is told by its environment and arguments. Nothing is required; what is set must make sense.
+
+#![allow(dead_code, reason = "the quickstart and the demo use a part of it each")]
 
 use std::{
     borrow::Cow, env, error::Error as StdError, fmt, io, os::unix::ffi::OsStringExt, process::ExitCode, time::Duration,
@@ -10,7 +12,7 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::local_postgres::LocalPostgres;
 
-const USAGE: &str = "usage: cargo run --example quickstart [-- --story]";
+const NAME: &str = env!("CARGO_CRATE_NAME");
 
 /// Postgres' own.
 const DEFAULT_PORT: u16 = 5432;
@@ -71,8 +73,8 @@ pub(crate) struct Environment {
 
 impl Environment {
     /// Starts the private Postgres, where it comes to that, when all else has been found right.
-    pub(crate) fn read() -> Result<Self, Failure> {
-        let story = arguments()?;
+    pub(crate) fn read(has_story: bool) -> Result<Self, Failure> {
+        let story = arguments(has_story)?;
         log_to_stderr()?;
         let mut settings = Vec::new();
         for (name, setting) in SETTINGS {
@@ -99,9 +101,9 @@ impl Environment {
         let database = database_url.map_or_else(Database::of_this_machine, Database::given);
         let geoip_file = variable("GEOIP_FILE")?;
         if geoip_file.is_some() && cfg!(not(feature = "geoip")) {
-            return Err(Failure::setting(
-                "GEOIP_FILE needs the feature geoip: cargo run --features geoip --example quickstart",
-            ));
+            return Err(Failure::setting(format!(
+                "GEOIP_FILE needs the feature geoip: cargo run --features geoip --example {NAME}"
+            )));
         }
         let notice_url = if story { None } else { variable("NOTICE_URL")? };
         let webhook = webhook()?;
@@ -206,12 +208,13 @@ fn shown(config: &Config) -> String {
     format!("{}/{database}", places.join(","))
 }
 
-fn arguments() -> Result<bool, Failure> {
+fn arguments(has_story: bool) -> Result<bool, Failure> {
     let given: Vec<_> = env::args_os().skip(1).collect();
+    let story = if has_story { " [-- --story]" } else { "" };
     match given.as_slice() {
         [] => Ok(false),
-        [story] if story == "--story" => Ok(true),
-        _ => Err(Failure::setting(USAGE)),
+        [asked] if has_story && asked == "--story" => Ok(true),
+        _ => Err(Failure::setting(format!("usage: cargo run --example {NAME}{story}"))),
     }
 }
 
@@ -348,7 +351,7 @@ impl Failure {
     }
 
     pub(crate) fn report(self) -> ExitCode {
-        eprintln!("quickstart: {}", self.text);
+        eprintln!("{NAME}: {}", self.text);
         self.status.into()
     }
 }

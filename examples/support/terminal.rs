@@ -1,4 +1,4 @@
-//! The quickstart's dealings with the terminal: where it listens, what to paste, how it is told to stop.
+//! An example's dealings with the terminal: where it listens, what to paste, how it is told to stop.
 
 use std::{
     io,
