@@ -112,7 +112,7 @@
 //! * Where sessions are kept: `PostgresStore` (feature `postgres`), [`MemoryStore`] for tests and a first try.
 //! * Keys, and how to change them: [`AccessTokens`], [`Sessions::replace_keys`], `docs/keys.md`.
 //! * Claims of the application in the token: [`SignIn::claims`], [`Claims`], [`SessionsBuilder::on_issue`].
-//! * Pages, with scripts or without: [`SignIn::cookie`], [`Sessions::sign_out`].
+//! * Pages, with scripts or without: [`SignIn::cookie`], [`Sessions::sign_out`]; one that is ready: `routes::page`, `docs/page.md`.
 //! * Known devices, limits, unusual sign-ins, a second factor: [`Client`], [`SignIn`],
 //!   [`SessionsBuilder::max_sessions_per_user`], [`PendingSession`], `docs/devices.md`.
 //! * WebSockets and long jobs: [`CurrentSession::ended`].
@@ -127,6 +127,7 @@
 //! |---|---|---|
 //! | `postgres` | yes | `PostgresStore`, `store::MIGRATIONS` |
 //! | `routes` | yes | [`routes`] |
+//! | `page` | no | `routes::page`: the page of a user's devices, ready to mount |
 //! | `jwks` | no | `Issuer`: tokens of an identity provider, by its published keys; back-channel logout |
 //! | `geoip` | no | `GeoIp`: places of addresses, out of a MaxMind-format file of your own |
 //! | `tls` | no | `sslmode=require` and `sslmode=verify-full` in Postgres URLs, by rustls |
@@ -183,6 +184,9 @@ mod words {
     #[cfg(feature = "openapi")]
     #[doc = include_str!("../docs/openapi.md")]
     struct OpenApi;
+    #[cfg(feature = "page")]
+    #[doc = include_str!("../docs/page.md")]
+    struct Page;
     #[doc = include_str!("../docs/request-path.md")]
     struct RequestPath;
 }

@@ -30,7 +30,8 @@ use crate::{session::UserId, sessions::CurrentSession};
 ///
 /// A request that is authenticated by the cookie of [`SignIn::cookie`](crate::SignIn::cookie), may change something (any
 /// method but GET, HEAD, OPTIONS; any upgrade) and was sent by another site's page is answered 403 `cross_site_request`,
-/// whatever the handler takes. Tokens in a header are not concerned.
+/// whatever the handler takes; as a small page where it is shown to somebody (`Accept: text/html`). Tokens in a header are not
+/// concerned.
 ///
 /// Put it outside of the routes it is for ([`axum::Router::layer`]) and inside of CORS. Cloning is cheap, and nothing
 /// is spawned, opened or cached when it is applied: axum applies a layer once for each route.

@@ -14,7 +14,11 @@ mod credential;
 mod csrf;
 mod extract;
 mod future;
+mod language;
 mod layer;
+#[cfg(feature = "page")]
+mod page;
+mod readable;
 mod rejection;
 mod renewal;
 mod respond;

@@ -9,7 +9,7 @@ use axum_core::{
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde::{Serialize, Serializer};
 
-use super::layer::OnReject;
+use super::{layer::OnReject, readable};
 use crate::{
     error::{Error, ErrorKind},
     session::{EndReason, Session},
@@ -68,6 +68,14 @@ impl SessionRejection {
     pub(super) fn with_answer(mut self, on_reject: Option<&OnReject>, parts: &Parts) -> Self {
         if !matches!(self.cause, Cause::LayerMissing | Cause::NoStore) {
             self.replaced_by = on_reject.map(|answer| Box::new(answer(&self, parts)));
+        }
+        self
+    }
+
+    /// As a page, where somebody would be left with JSON in the window: their form was refused.
+    pub(super) fn readable(mut self, parts: &Parts) -> Self {
+        if self.cause == Cause::CrossSite && self.replaced_by.is_none() {
+            self.replaced_by = readable::cross_site(parts).map(Box::new);
         }
         self
     }

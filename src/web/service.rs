@@ -201,7 +201,7 @@ pub(super) fn admit<B>(
     };
     if let Some(rejection) = refused {
         let (parts, _body) = request.into_parts();
-        let answer = judgement.answer(rejection, &parts);
+        let answer = judgement.answer(rejection, &parts).readable(&parts);
         return Err(Box::new(answer.into_response()));
     }
     let renewal = Renewal::of(shared, &judgement);

@@ -46,9 +46,11 @@ pub use self::admin::Administrator;
 pub(super) use self::openapi::codes as openapi_codes;
 #[cfg(feature = "openapi")]
 pub use self::openapi::{OpenApi, openapi};
+#[cfg(feature = "page")]
+pub use super::page::{PageStrings, PageTheme};
 
 /// The body of refresh, logout and a new name: some hundred characters, and room.
-const BODY: usize = 4 * 1024;
+pub(super) const BODY: usize = 4 * 1024;
 /// As long as a token may be, and the name of its field.
 #[cfg(feature = "jwks")]
 const LOGOUT_TOKEN: usize = 16 * 1024 + 64;
@@ -90,6 +92,40 @@ pub fn alerts<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/{link}", get(alerts::show).post(alerts::disown))
         .layer(middleware::map_response(handlers::no_store))
+}
+
+/// The page of a user's devices: to look through, name, and sign out; for sessions by cookie ([`SignIn::cookie`](crate::SignIn::cookie)). One
+/// line mounts it, under any prefix:
+///
+/// ```
+/// # use axum::Router;
+/// # use axum_device_sessions::{ConfigError, Sessions, SessionValidationLayer, routes::{self, PageTheme}};
+/// # fn app(sessions: Sessions) -> Result<Router, ConfigError> {
+/// let theme = PageTheme::new("Example").login_url("/sign-in?next={page}")?;
+/// Ok(Router::new()
+///     .nest("/account/devices", routes::page(theme))
+///     .layer(SessionValidationLayer::new(sessions)))
+/// # }
+/// ```
+///
+/// HTML made by the server, that works without scripts and loads nothing from elsewhere; `docs/page.md` has what it shows and what it
+/// promises. Not under a layer that is [`required`](crate::SessionValidationLayer::required): that one would answer visitors
+/// who are not signed in with JSON, before the page can send them to sign in.
+///
+/// | route | answer |
+/// |---|---|
+/// | `GET /` | 200, the list: this device first, then the newest activity |
+/// | `POST /rename` `id`, `name`; `POST /sign-out` `id` | 303 back to the list, which says what was done |
+/// | `POST /sign-out-others`, `POST /sign-out-everywhere` | 200, a page that asks whether that is meant; with `confirmed` 303 |
+/// | `POST /log-out` | 303 to [`login_url`](PageTheme::login_url), the cookie cleared |
+/// | `GET /events` | as that of [`sessions`] |
+/// | `GET /page.css`, `GET /page.js` | 200, the same for everybody |
+///
+/// Without a live session: 303 to `login_url`. While the database cannot be asked: 503 with `Retry-After`, the cookie kept. All
+/// of it is HTML, 404 and 405 excepted.
+#[cfg(feature = "page")]
+pub fn page<S: Clone + Send + Sync + 'static>(theme: PageTheme) -> Router<S> {
+    super::page::router(theme, get(events::events))
 }
 
 /// The receiver of OpenID Connect Back-Channel Logout: `POST /` with a form `logout_token=..`. Nest it where the identity
