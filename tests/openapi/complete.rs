@@ -85,7 +85,8 @@ fn codes_of(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() && !path.ends_with("openapi") {
+        // The document itself; and pages, which answer people.
+        if path.is_dir() && !path.ends_with("openapi") && !path.ends_with("page") {
             found.extend(codes_of(&path));
         } else if path.extension().is_some_and(|kind| kind == "rs") {
             found.extend(codes_in(&fs::read_to_string(path).unwrap()));
