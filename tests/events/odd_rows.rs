@@ -79,7 +79,7 @@ async fn of_the_outbox() {
         ("at", "'infinity'", "dead"),
         ("details", "'7'", "dead"),
         ("details", "'{\"ipAddress\": \"nowhere\"}'", "dead"),
-        ("purpose", "'nonsense'", "waiting"), // of a newer version, too
+        ("purpose", "'nonsense'", "waiting"),  // of a newer version, too
         ("purpose", "'force_logout'", "dead"), // to whom?
         ("purpose", "'mail'", "dead"),
         ("details", "'{}'", "told"),
