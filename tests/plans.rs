@@ -179,7 +179,10 @@ async fn every_statement_takes_its_index() {
         of.check(&format!("walk, {what}"), "SELECT id, expires_at", by);
         if let Some(next) = walked.next {
             store.walk(&filter, Some(next)).await.unwrap();
-            of.check(&format!("walk on, {what}"), "SELECT id, expires_at", by);
+            let (what, begins) = (format!("walk on, {what}"), "SELECT id, expires_at");
+            // Of a thousand the statistics say now this and now that, and either will do.
+            let all = if by == PKEY { vec![] } else { vec![(begins, by)] };
+            of.check_all(&what, &all);
         }
     }
     let these = EndTarget::These { ids: some[..500].to_vec() };
