@@ -15,6 +15,7 @@ import okhttp3.Request
 import okhttp3.RequestBody.Companion.toRequestBody
 import okhttp3.Response
 import okhttp3.Route
+import org.json.JSONException
 import org.json.JSONObject
 
 class Tokens(val access: String, val refresh: String?)
@@ -93,6 +94,8 @@ class Sessions(
                 }
             } catch (lost: IOException) {
                 // The answer was lost: the same token again.
+            } catch (odd: JSONException) {
+                // Half an answer, or somebody else's: as well.
             } finally {
                 answer?.close()
             }

@@ -103,6 +103,8 @@ actor Sessions {
                 if answered.statusCode < 500 { return }
             } catch is URLError {
                 // The answer was lost: the same token again.
+            } catch is DecodingError {
+                // Half an answer, or somebody else's: as well.
             }
             if attempt < Self.attempts { try await pause(attempt, answer) }
         }

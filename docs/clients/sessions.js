@@ -38,7 +38,7 @@ export class Sessions {
         await this.#wait(attempt, answer);
       } else if (answer.status === 401 && isOld && !renewed) {
         renewed = true; // there are newer ones
-      } else if (code === "token_expired" && used && !renewed) {
+      } else if (code === "token_expired" && used?.refresh_token && !renewed) {
         renewed = true;
         const refused = await this.#alone(() => this.#refresh(used));
         if (refused) return refused;
@@ -68,7 +68,11 @@ export class Sessions {
         const body = JSON.stringify({ refresh_token: held.refresh_token });
         const [headers, signal] = [{ "Content-Type": "application/json" }, AbortSignal.timeout(this.timeout)];
         answer = await fetch(new URL("/auth/refresh", this.origin), { method: "POST", headers, body, signal });
-        if (answer.ok) pair = await answer.json(); // which may break off halfway
+        if (answer.ok) {
+          const sent = await answer.json(); // which may break off halfway
+          if (!sent?.access_token) throw new TypeError("no tokens"); // somebody else has answered
+          pair = sent;
+        }
       } catch (lost) {
         if (attempt >= this.attempts) throw lost; // all is kept: the same token is good later too
       }

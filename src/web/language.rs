@@ -10,7 +10,10 @@ pub(super) fn preferred<T>(headers: &HeaderMap, offered: &[T], language: impl Fn
     for range in lines.flat_map(|line| line.split(',')).take(RANGES) {
         let mut parts = range.split(';').map(str::trim);
         let (Some(tag), weight) = (parts.next(), parts.find_map(weight).unwrap_or(1_000)) else { continue };
-        let Some(index) = offered.iter().position(|one| is_meant(tag, language(one))) else { continue };
+        // The very one before its sister: `zh-TW` before `zh-CN`.
+        let exactly = offered.iter().position(|one| tag.eq_ignore_ascii_case(language(one)));
+        let roughly = || offered.iter().position(|one| is_meant(tag, language(one)));
+        let Some(index) = exactly.or_else(roughly) else { continue };
         if weight > best.map_or(0, |(most, _)| most) {
             best = Some((weight, index));
         }
@@ -21,7 +24,7 @@ pub(super) fn preferred<T>(headers: &HeaderMap, offered: &[T], language: impl Fn
 /// `ru-RU` and `ru` mean `ru`, `*` means any: lookup (RFC 4647 §3.4), by the language alone.
 fn is_meant(tag: &str, language: &str) -> bool {
     let primary = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
-    tag == "*" || tag.eq_ignore_ascii_case(language) || primary(tag) == primary(language)
+    tag == "*" || primary(tag) == primary(language)
 }
 
 /// `q=0.8` in thousandths (RFC 9110 §12.4.2). What cannot be read counts as nothing.
@@ -71,6 +74,17 @@ mod tests {
                 expected,
                 "{sent:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_very_language_goes_before_its_sister() {
+        for (sent, expected) in
+            [("zh-TW", 1), ("zh-tw,zh;q=0.9", 1), ("zh-CN", 0), ("zh-HK", 0), ("pt", 2), ("pt-PT", 2)]
+        {
+            let headers = HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, HeaderValue::from_static(sent))]);
+            let offered = ["zh-CN", "zh-TW", "pt-BR"];
+            assert_eq!(preferred(&headers, &offered, |language| language), Some(expected), "{sent}");
         }
     }
 }

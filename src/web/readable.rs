@@ -32,10 +32,17 @@ pub(super) fn cross_site(parts: &Parts) -> Option<Response> {
     Some((StatusCode::FORBIDDEN, headers, html).into_response())
 }
 
-/// Browsers name `text/html` for what is to be shown in a window, and for nothing else.
+/// Browsers name `text/html` for what is to be shown in a window, and for nothing else. A program that names JSON as well, in
+/// whatever order, goes by the `code` of an answer.
 fn wants_html(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|kind| kind.split(';').next().unwrap_or_default().trim() == "text/html")
+    let kinds = lines.flat_map(|line| line.split(',')).map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    let (mut html, mut json) = (false, false);
+    for kind in kinds {
+        html |= kind.eq_ignore_ascii_case("text/html");
+        json |= kind.to_ascii_lowercase().ends_with("json");
+    }
+    html && !json
 }
 
 const WORDS: [[&str; 3]; 2] = [
@@ -46,7 +53,7 @@ const WORDS: [[&str; 3]; 2] = [
     ],
     [
         "ru",
-        "Это не выполнено",
+        "Действие не выполнено",
         "Запрос отправлен вашим браузером по указанию другого сайта, поэтому он отклонён. Если это были вы, откройте саму страницу и повторите действие на ней.",
     ],
 ];

@@ -46,7 +46,7 @@ impl Site {
     }
 
     /// The policy, as it is, with an address to complain to.
-    async fn serving(sessions: Sessions, app: Router) -> Self {
+    pub(crate) async fn serving(sessions: Sessions, app: Router) -> Self {
         async fn complained(State(reports): State<Reports>, report: String) {
             reports.lock().unwrap().push(report);
         }

@@ -34,7 +34,7 @@ async fn furnished(site: &Site, browser: &Browser) {
 async fn violations(browser: &Browser) -> Vec<String> {
     let axe = target().join("axe/node_modules/axe-core/axe.min.js");
     let axe = fs::read_to_string(&axe).unwrap_or_else(|error| {
-        panic!("this test needs axe-core: npm install --prefix target/axe axe-core@4 ({}: {error})", axe.display())
+        panic!("this test needs axe-core: npm install --prefix target/axe axe-core@4.14.1 ({}: {error})", axe.display())
     });
     browser.script(&axe).await;
     let tags = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']";

@@ -14,6 +14,7 @@ mod jar;
 mod listing;
 mod looks;
 mod mounted;
+mod script;
 #[path = "../support/streams.rs"]
 mod streams;
 #[path = "../support/mod.rs"]

@@ -122,10 +122,13 @@ async fn another_site_s_form_is_refused_in_words() {
     }
     let mut russian = forged.with("accept-language", "ru");
     let answer = russian.post(&format!("{PAGE}/log-out"), &[]).await;
-    assert!(answer.text().contains("<html lang=\"ru\">") && answer.text().contains("<h1>Это не выполнено</h1>"));
+    assert!(answer.text().contains("<html lang=\"ru\">") && answer.text().contains("<h1>Действие не выполнено</h1>"));
     // A script reads JSON.
-    let mut script = russian.with("accept", "*/*");
-    assert_eq!(script.post(&format!("{PAGE}/log-out"), &[]).await.line(), "403 cross_site_request");
+    let mut script = russian;
+    for accept in ["*/*", "application/json, text/html;q=0.5, */*;q=0.1", "text/html, application/problem+json"] {
+        script = script.with("accept", accept);
+        assert_eq!(script.post(&format!("{PAGE}/log-out"), &[]).await.line(), "403 cross_site_request", "{accept}");
+    }
     let mut own = script.with("sec-fetch-site", "same-origin").with("origin", "https://app.example");
     assert_eq!(names(&own.get(PAGE).await).len(), 2, "all of it was refused");
     let answer = own.post(&format!("{PAGE}/sign-out-others"), &[("confirmed", "yes")]).await;

@@ -91,3 +91,40 @@ async fn an_answer_that_never_comes_is_asked_for_again() {
     assert_eq!(because(&browser).await, json!([]));
     browser.close().await;
 }
+
+/// What answers in place of the service, a proxy say, may be 200 as well.
+#[tokio::test]
+async fn an_answer_without_tokens_is_none() {
+    let (site, browser) = signed_in().await;
+    let before = held(&browser).await;
+    for odd in ["{}", "null", "<html>"] {
+        let other = format!(
+            "client({{ pause: () => 1, attempts: 3 }}); window.refreshes = 0; window.whole ??= window.fetch;
+            window.fetch = (url, init) => String(url).endsWith('/auth/refresh') && ++refreshes
+                ? Promise.resolve(new Response('{odd}')) : whole(url, init)"
+        );
+        run(&browser, &other).await;
+        site.tokens_expire();
+        let failed = "return sessions.fetch('/me').then((answer) => answer.status, () => 'failed')";
+        assert_eq!(run(&browser, failed).await, "failed", "{odd}");
+        assert_eq!(run(&browser, "return refreshes").await, 3, "{odd}");
+        assert_eq!(held(&browser).await, before, "{odd}");
+    }
+    run(&browser, "window.fetch = whole").await;
+    assert_eq!(at_once(&browser, "sessions", 1).await, [200]);
+    assert_eq!(because(&browser).await, json!([]));
+    browser.close().await;
+}
+
+/// A service may hand out access tokens alone: the answer is its own then, and nothing that cannot be refreshed by is sent.
+#[tokio::test]
+async fn who_has_no_refresh_token_does_not_refresh() {
+    let (site, browser) = signed_in().await;
+    let alone = "sessions.signedIn({ access_token: JSON.parse(localStorage.getItem('session')).access_token })";
+    run(&browser, alone).await;
+    site.tokens_expire();
+    let code = run(&browser, "return (await (await sessions.fetch('/me')).json()).code").await;
+    assert_eq!(code, "token_expired");
+    assert_eq!(site.refreshes().len(), 0);
+    browser.close().await;
+}

@@ -20,6 +20,12 @@ impl Address {
             let wrong = "is no address: give a path of this service, as /sign-in, or an https URL";
             ConfigError::new(format!("{setting} {text:?} {wrong}"))
         };
+        // In a path, `/{page}` would lead to the host that the page's path begins with.
+        let before_query = text.split(['?', '#']).next().unwrap_or_default();
+        if before_query.contains(PAGE) || before_query.contains(REASON) {
+            let wrong = "has {page} or {reason} before its query: put it there, as in /sign-in?next={page}";
+            return Err(ConfigError::new(format!("{setting} {text:?} {wrong}")));
+        }
         let plain = text.replace(PAGE, "x").replace(REASON, "x");
         // What browsers take for something else, or what would have to be written in another way.
         let is_odd = |byte: u8| !byte.is_ascii_graphic() || b"\"'<>\\^`{|}".contains(&byte);
@@ -31,7 +37,10 @@ impl Address {
             return Ok(Self { text: text.to_owned(), origin: None });
         }
         let uri = plain.parse::<Uri>().map_err(|_| wrong())?;
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
+        // No user, and nothing that means something else in a policy: `;`, `*`.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+        let authority =
+            uri.authority().filter(|authority| authority.as_str().bytes().all(is_plain)).ok_or_else(wrong)?;
         let is_near = ["localhost", "127.0.0.1", "[::1]"].contains(&authority.host());
         match uri.scheme_str() {
             Some(scheme) if scheme == "https" || (scheme == "http" && is_near) => {
@@ -137,7 +146,14 @@ mod tests {
             "ftp://example.com",
             "https://",
             "https://u:p@example.com",
+            "https://id.example;sandbox/in",
+            "https://*.example",
+            "https://a.example,b.example",
             "/?{user}",
+            // `//account/devices`, the host `account`.
+            "/{page}",
+            "https://id.example{page}",
+            "https://{reason}.example/?next={page}",
             "/\"",
             "/'; script-src *",
         ] {

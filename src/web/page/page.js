@@ -24,17 +24,17 @@
   };
 
   // The list as it is now, but never under somebody's hands.
-  const refresh = async () => {
+  const refresh = async (headers) => {
     try {
-      const answer = await fetch(home, { redirect: "manual", cache: "no-store" });
-      if (answer.type === "opaqueredirect") return leave();
-      const shown = live();
-      if (!answer.ok || !shown || shown.querySelector(".rename[open]")) return;
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
+      const answer = await fetch(home, { headers, redirect: "manual", cache: "no-store" });
+      if (answer.type === "opaqueredirect" || answer.status === 401) return leave();
+      const text = answer.ok ? await answer.text() : "", shown = live();
+      const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("live");
+      if (!fresh || !shown || shown.querySelector(".rename[open], :active")) return;
       const focused = shown.contains(document.activeElement) && document.activeElement.id;
       const opened = shown.querySelector(".history[open]");
       shown.replaceWith(fresh);
-      if (opened) fresh.querySelector(".history").open = true;
+      if (opened) fresh.querySelector(".history")?.toggleAttribute("open");
       if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
       skew = undefined;
       times();
@@ -44,10 +44,10 @@
   const listen = () => {
     const stream = new EventSource(events);
     stream.addEventListener("ended", leave);
-    // It comes back by itself, but not where it was refused. Then the page may know better.
+    // It comes back by itself, but not where it was refused. Then the page may know better; asked for so, it is no activity.
     stream.onerror = async () => {
       if (stream.readyState !== EventSource.CLOSED) return;
-      await refresh();
+      await refresh({ Accept: "text/event-stream" });
       setTimeout(listen, 10000);
     };
   };

@@ -48,7 +48,7 @@ impl PageTheme {
     }
 
     /// Where visitors without a live session are sent, and whoever has just signed out. In its query `{page}` becomes the path
-    /// of the page, never anything that the visitor sent, and `{reason}` why the session ended
+    /// of the page, never another host's whatever the visitor sent, and `{reason}` why the session ended
     /// ([`EndReason`](crate::EndReason)) or nothing: `/sign-in?next={page}&reason={reason}`.
     ///
     /// Without it they get a page that says that they are signed out, with status 401.
