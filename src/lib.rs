@@ -113,6 +113,8 @@
 //! * Keys, and how to change them: [`AccessTokens`], [`Sessions::replace_keys`], `docs/keys.md`.
 //! * Claims of the application in the token: [`SignIn::claims`], [`Claims`], [`SessionsBuilder::on_issue`].
 //! * Pages, with scripts or without: [`SignIn::cookie`], [`Sessions::sign_out`]; one that is ready: `routes::page`, `docs/page.md`.
+//! * What clients for the web, iOS and Android do with each code: `docs/clients.md`. All of the routes for programs: `routes::OpenApi`,
+//!   `docs/openapi.md`.
 //! * Known devices, limits, unusual sign-ins, a second factor: [`Client`], [`SignIn`],
 //!   [`SessionsBuilder::max_sessions_per_user`], [`PendingSession`], `docs/devices.md`.
 //! * WebSockets and long jobs: [`CurrentSession::ended`].
@@ -146,6 +148,7 @@
 /// The words beside the code: what of them is Rust is compiled.
 #[cfg(all(doctest, feature = "postgres", feature = "routes", feature = "test-util"))]
 mod words {
+    #[cfg(feature = "page")]
     #[doc = include_str!("../README.md")]
     struct Readme;
     #[doc = include_str!("../CONTRIBUTING.md")]

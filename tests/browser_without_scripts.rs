@@ -1,24 +1,20 @@
 //! `examples/browser.rs` in a real browser with scripts switched off: sign in, the page, sign a device out, sign out.
 
-#![expect(clippy::unwrap_used, reason = "a test, its helpers included")]
-
 #[path = "support/chromium.rs"]
 mod chromium;
+#[path = "support/process.rs"]
+mod process;
 mod support;
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
-
-use chromium::{Browser, serving};
+use chromium::Browser;
+use process::Quickstart;
 use serde_json::{Value, json};
 use support::eventually;
 
 #[tokio::test]
 async fn a_session_from_sign_in_to_sign_out() {
-    let (_site, line) = serving(&example(), &[], &[("BIND", "127.0.0.1:0")], "listening on ").await;
-    let home = line.trim_start_matches("listening on ").to_owned();
+    let site = Quickstart::example("browser", &[]).await;
+    let home = site.url("");
     let [laptop, tablet] = [Browser::without_scripts().await, Browser::without_scripts().await];
 
     for browser in [&laptop, &tablet] {
@@ -54,13 +50,4 @@ async fn a_session_from_sign_in_to_sign_out() {
     for browser in [laptop, tablet] {
         browser.close().await;
     }
-}
-
-/// `target/debug/examples/browser`, beside the `deps` in which the test itself is. `cargo test` builds examples;
-/// `cargo test --test NAME` does not.
-fn example() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let binary = test.parent().and_then(Path::parent).unwrap().join("examples/browser");
-    assert!(binary.is_file(), "{} is missing: run `cargo build --example browser` first", binary.display());
-    binary
 }

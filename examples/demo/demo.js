@@ -26,6 +26,8 @@ if (now) {
   };
 
   const events = new EventSource("/changes");
+  // What a form leads to knows more than the stream does.
+  addEventListener("submit", () => events.close());
   events.addEventListener("changed", show);
   events.addEventListener("ended", (event) => {
     events.close(); // or it would come back, to be refused

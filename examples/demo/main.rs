@@ -1,7 +1,7 @@
 //! The crate in two minutes: sign in, let other devices sign in, sign them out, and see who is told of it, and how.
 //!
 //! ```sh
-//! cargo run --example demo    # then open the address that it prints; every password is "demo"
+//! cargo run --example demo --features page    # then open the address that it prints; every password is "demo"
 //! ```
 //!
 //! Pages are plain HTML forms, so all of it works without scripts; with them, an open page follows what happens. The other
@@ -26,7 +26,8 @@ use axum::{
 };
 use axum_device_sessions::{
     AccessTokens, Client, ClientIp, CurrentSession, EndReason, Error, MemoryStore, PostgresStore, SessionRejection,
-    SessionValidationLayer, Sessions, SignIn, SignedIn, SignedOut, routes,
+    SessionValidationLayer, Sessions, SignIn, SignedIn, SignedOut,
+    routes::{self, PageTheme},
 };
 use devices::Devices;
 use environment::{Environment, Failure};
@@ -106,8 +107,15 @@ fn app(demo: Demo) -> Result<Router, Failure> {
         // After the layer, so outside of it: a stale cookie does not matter here.
         .route("/sign-in", get(sign_in::form).post(sign_in::submit))
         .layer(middleware::map_response(web::hardened));
+    // Back to where they came from, after signing in.
+    let theme = PageTheme::new("Demo")
+        .login_url("/sign-in?because={reason}&next={page}")?
+        .logo("/assets/icon.svg")?
+        .accent("#4353d6")?
+        .link("Home", "/")?;
     // For apps, and what the crate has ready.
     let mounted = Router::new()
+        .nest(sign_in::DEVICES, routes::page(theme))
         .nest("/sessions", routes::sessions())
         .nest("/api/auth", routes::auth())
         .route("/api/me", get(me))

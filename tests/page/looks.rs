@@ -8,12 +8,11 @@ use serde_json::Value;
 
 use super::{
     LAPTOP, PHONE, TABLET,
-    chromium::Site,
+    axe::{target, violations},
+    chromium::{Browser, CHROME, PHONE_SIZE, PLAIN, Wish},
+    clicks::Site,
     http::on,
-    webdriver::{Browser, PLAIN, Wish, target},
 };
-
-const PHONE_SIZE: (u32, u32) = (390, 844);
 
 /// Signed in beside a phone, a tablet and what has ended, one of them with a long name that has no space to break at.
 async fn furnished(site: &Site, browser: &Browser) {
@@ -30,30 +29,10 @@ async fn furnished(site: &Site, browser: &Browser) {
     site.sign_in(browser, "ahmed").await;
 }
 
-/// With axe-core's own tags for WCAG 2.2 AA, and its best practices.
-async fn violations(browser: &Browser) -> Vec<String> {
-    let axe = target().join("axe/node_modules/axe-core/axe.min.js");
-    let axe = fs::read_to_string(&axe).unwrap_or_else(|error| {
-        panic!("this test needs axe-core: npm install --prefix target/axe axe-core@4.14.1 ({}: {error})", axe.display())
-    });
-    browser.script(&axe).await;
-    let tags = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']";
-    let run = format!(
-        "const done = arguments[arguments.length - 1];
-        axe.run(document, {{ runOnly: {tags}, rules: {{ 'target-size': {{ enabled: true }} }} }})
-            .then((found) => done([found.passes.length, found.violations.map((one) =>
-                one.id + ': ' + one.nodes.map((node) => node.html + ' ' + node.failureSummary).join(' | '))]))
-            .catch((error) => done([0, [String(error)]]));"
-    );
-    let found = browser.script_later(&run).await;
-    assert!(found[0].as_u64() > Some(10), "axe has looked: {found}");
-    found[1].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
-}
-
 #[tokio::test]
 async fn everybody_can_use_it() {
     let site = Site::start().await;
-    let browser = Browser::open(PLAIN).await;
+    let browser = Browser::open().await;
     furnished(&site, &browser).await;
     let mut ways = Vec::new();
     for dark in [false, true] {
@@ -88,7 +67,7 @@ async fn everybody_can_use_it() {
 async fn every_button_is_reached_by_the_tab_key() {
     const TAB: char = '\u{E004}';
     let site = Site::start().await;
-    let browser = Browser::open(PLAIN).await;
+    let browser = Browser::open().await;
     furnished(&site, &browser).await;
     let wanted = browser
         .script(
@@ -118,7 +97,7 @@ async fn every_button_is_reached_by_the_tab_key() {
 #[tokio::test]
 async fn a_long_name_makes_no_window_scroll_sideways() {
     let site = Site::start().await;
-    let browser = Browser::open(Wish { size: (320, 640), ..PLAIN }).await;
+    let browser = Browser::with(Wish { size: (320, 640), ..PLAIN }).await;
     furnished(&site, &browser).await;
     for (id, name) in site.ids("ahmed").await.into_iter().zip(["W".repeat(64), "Ж".repeat(64)]) {
         site.sessions.rename(&"ahmed".into(), id, &name).await.unwrap().expect("renamed");
@@ -129,24 +108,24 @@ async fn a_long_name_makes_no_window_scroll_sideways() {
     browser.close().await;
 }
 
-/// For the README, and for whoever changes the style sheet.
+/// For whoever changes the style sheet. Those of the README are made by `tests/demo`.
 #[tokio::test]
 async fn pictures() {
     let directory = target().join("pages");
     fs::create_dir_all(&directory).unwrap();
-    let plain = Wish { user_agent: Some(LAPTOP), ..PLAIN };
     for (name, path, wish) in [
-        ("light", "", plain),
-        ("dark", "", Wish { dark: true, ..plain }),
-        ("phone", "", Wish { size: PHONE_SIZE, ..plain }),
-        ("phone-dark-russian", "", Wish { size: PHONE_SIZE, dark: true, language: "ru", ..plain }),
-        ("question", "/sign-out-everywhere", plain),
-        ("opened-russian", "?done=signed_out", Wish { language: "ru", ..plain }),
+        ("light", "", PLAIN),
+        ("dark", "", Wish { dark: true, ..PLAIN }),
+        ("phone", "", Wish { size: PHONE_SIZE, ..PLAIN }),
+        ("phone-dark-russian", "", Wish { size: PHONE_SIZE, dark: true, language: "ru", ..PLAIN }),
+        ("question", "/sign-out-everywhere", PLAIN),
+        ("opened-russian", "?done=signed_out", Wish { language: "ru", ..PLAIN }),
     ] {
         let clock = Clock::manual();
         let builder = on(MemoryStore::with_clock(clock.clone())).clock(clock.clone()).locator(somewhere);
         let site = Site::with(builder.build().await.unwrap()).await;
-        let browser = Browser::open(wish).await;
+        let browser = Browser::with(wish).await;
+        browser.calls_itself("Google Chrome", CHROME).await;
         a_week(&site, &clock).await;
         site.sign_in(&browser, "ahmed").await;
         clock.advance(3 * HOUR);

@@ -3,7 +3,11 @@
 #![cfg(all(feature = "page", feature = "postgres", feature = "test-util"))]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "../support/axe.rs"]
+mod axe;
+#[path = "../support/chromium.rs"]
 mod chromium;
+mod clicks;
 mod doing;
 #[path = "../support/gate.rs"]
 mod gate;
@@ -21,8 +25,6 @@ mod streams;
 mod support;
 mod theme;
 mod visitors;
-#[path = "../support/webdriver.rs"]
-mod webdriver;
 mod words;
 
 use axum::{

@@ -11,26 +11,21 @@ use axum_device_sessions::{EndReason, EndTarget, SignIn, routes::PageTheme};
 use http::header;
 use serde_json::json;
 
-use super::{
-    PAGE,
-    chromium::Site,
-    http::in_memory,
-    site,
-    support::eventually,
-    webdriver::{Browser, PLAIN},
-};
+use super::{PAGE, chromium::Browser, clicks::Site, http::in_memory, site, support::eventually};
 
 /// Says when the list that it asks for has been looked through, and put in its place or not.
-const LOOKS_AGAIN: &str = "const done = arguments[0], parse = DOMParser.prototype.parseFromString;
-    DOMParser.prototype.parseFromString = function (...all) { setTimeout(done); return parse.apply(this, all) };
-    dispatchEvent(new Event('focus'))";
+const LOOKS_AGAIN: &str = "const parse = DOMParser.prototype.parseFromString;
+    await new Promise((done) => {
+        DOMParser.prototype.parseFromString = function (...all) { setTimeout(done); return parse.apply(this, all) };
+        dispatchEvent(new Event('focus'));
+    })";
 
 /// A window gets the focus by the very click that is meant for a button: a list put in place between pressing and letting go
 /// would take the button away.
 #[tokio::test]
 async fn nothing_is_replaced_under_somebody_s_hands() {
     let site = Site::start().await;
-    let browser = Browser::open(PLAIN).await;
+    let browser = Browser::open().await;
     let another = async || site.sessions.sign_in(SignIn::new("ahmed")).await.unwrap();
     another().await;
     site.sign_in(&browser, "ahmed").await;
@@ -39,7 +34,7 @@ async fn nothing_is_replaced_under_somebody_s_hands() {
     another().await;
     browser.click(".rename summary").await;
     browser.fill_in(".rename[open] input[name=name]", "half a na").await;
-    browser.script_later(LOOKS_AGAIN).await;
+    browser.script(LOOKS_AGAIN).await;
     assert_eq!(browser.script("return document.querySelector('.rename[open] [name=name]').value").await, "half a na");
     assert_eq!(browser.count(".devices li").await, 2);
     browser.click(".rename summary").await;
@@ -52,7 +47,7 @@ async fn nothing_is_replaced_under_somebody_s_hands() {
         browser.devtools("Input.dispatchMouseEvent", event).await;
     };
     mouse("mousePressed").await;
-    browser.script_later(LOOKS_AGAIN).await;
+    browser.script(LOOKS_AGAIN).await;
     assert_eq!(browser.count(".devices li").await, 2);
     mouse("mouseReleased").await;
     eventually("it was a click", || async { browser.count("[role=status]").await == 1 }).await;
@@ -61,7 +56,7 @@ async fn nothing_is_replaced_under_somebody_s_hands() {
 
     // The control: with nobody's hands on it, the list is put in its place.
     another().await;
-    browser.script_later(LOOKS_AGAIN).await;
+    browser.script(LOOKS_AGAIN).await;
     assert_eq!(browser.count(".devices li").await, 3);
     browser.close().await;
 }
@@ -85,7 +80,7 @@ async fn without_streams_and_without_a_sign_in_form_it_does_not_go_on_as_if_noth
     let app = site(&sessions, PageTheme::new("Example"));
     let app = app.layer(from_fn_with_state(Arc::clone(&asked), overheard));
     let site = Site::serving(sessions, app).await;
-    let browser = Browser::open(PLAIN).await;
+    let browser = Browser::open().await;
     browser.go_to(&site.home.replace(PAGE, "/sign-in")).await;
     browser.fill_in("#user", "ahmed").await;
     browser.click("#sign-in").await;

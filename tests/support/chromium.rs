@@ -1,69 +1,101 @@
-//! A real browser, driven by chromedriver over plain HTTP (W3C WebDriver), which takes no library.
+//! Chromium, driven by chromedriver over plain HTTP (W3C WebDriver), which takes no library. A test that needs it fails
+//! where it is not there.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use std::{
-    env,
-    ffi::OsStr,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, Instant},
-};
+#[path = "driver.rs"]
+mod driver;
 
+use std::time::{Duration, Instant};
+
+use driver::{answer, answered, driver, installed};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-    time::timeout,
-};
+use tokio::process::Child;
 
 use super::support::eventually;
 
-/// Far longer than anything here takes, on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Chromium, without a window; killed with its driver when dropped.
+/// Chromium without a window; killed with its driver when dropped.
 pub(crate) struct Browser {
     http: Client,
     session: String,
     _driver: Child,
 }
 
+/// How it is to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    pub(crate) scripts: bool,
+    /// Of the window's inside, in CSS pixels.
+    pub(crate) size: (u32, u32),
+    /// Dots of a picture to each of these.
+    pub(crate) scale: f64,
+    pub(crate) dark: bool,
+    pub(crate) language: &'a str,
+}
+
+pub(crate) const PLAIN: Wish<'_> = Wish { scripts: true, size: (1280, 900), scale: 2.0, dark: false, language: "en" };
+pub(crate) const PHONE_SIZE: (u32, u32) = (390, 844);
+
+/// By itself it says that it has no window; for [`Browser::calls_itself`].
+pub(crate) const CHROME: &str =
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+
 impl Browser {
     pub(crate) async fn open() -> Self {
-        Self::with(&[]).await
+        Self::with(PLAIN).await
     }
 
     /// In which no script runs.
     pub(crate) async fn without_scripts() -> Self {
-        let browser = Self::with(&["--blink-settings=scriptEnabled=false"]).await;
-        browser.go_to("data:text/html,<p>off</p><script>document.querySelector('p').textContent = 'on'</script>").await;
-        assert_eq!(browser.text_of("p").await, "off", "scripts run here, so this test would show nothing");
-        browser
+        Self::with(Wish { scripts: false, ..PLAIN }).await
     }
 
-    /// With switches of Chromium's.
-    pub(crate) async fn with(switches: &[&str]) -> Self {
+    pub(crate) async fn with(wish: Wish<'_>) -> Self {
         let (_driver, port) = driver().await;
         // A proxy of the environment is none of this test's business.
         let http = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
         let driver = format!("http://127.0.0.1:{port}/session");
         // Root, as in a container, has no sandbox, and a container little shared memory. By the pipe it notices when its
         // driver is gone.
-        let own =
-            ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--remote-debugging-pipe"];
-        let (binary, switches) =
-            (installed(&["chromium", "chromium-browser", "google-chrome"]), [&own, switches].concat());
-        let options = json!({ "binary": binary, "args": switches });
+        let mut switches = vec![
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            "--remote-debugging-pipe",
+            "--hide-scrollbars",
+        ];
+        if !wish.scripts {
+            switches.push("--blink-settings=scriptEnabled=false");
+        }
+        let options = json!({
+            "binary": installed(&["chromium", "chromium-browser", "google-chrome"]),
+            "args": switches,
+            "prefs": { "intl.accept_languages": wish.language },
+        });
         let wanted = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
         let wanted = json!({ "capabilities": { "alwaysMatch": wanted } });
         let opened = answer(http.post(&driver).json(&wanted)).await;
         let session = format!("{driver}/{}", opened["sessionId"].as_str().expect("a session"));
-        Self { http, session, _driver }
+        let browser = Self { http, session, _driver };
+        browser.look(wish).await;
+        browser.go_to("data:text/html,<p>off</p><script>document.querySelector('p').textContent = 'on'</script>").await;
+        assert_eq!(browser.text_of("p").await, if wish.scripts { "on" } else { "off" }, "scripts are not as asked for");
+        browser
     }
 
-    /// Says that it is Chrome, or another one of its kin, on Windows 11. By itself it says that it has no window.
+    /// Another size, light or dark. A window cannot be as narrow as a phone, so the size is that of a device.
+    pub(crate) async fn look(&self, wish: Wish<'_>) {
+        let (width, height) = wish.size;
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": wish.scale, "mobile": width < 600 });
+        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+        let scheme = if wish.dark { "dark" } else { "light" };
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", media).await;
+    }
+
+    /// Says that it is Chrome, or another one of its kin, on Windows 11; its hints say so too.
     pub(crate) async fn calls_itself(&self, brand: &str, user_agent: &str) {
         let hints = json!({
             "brands": [{ "brand": "Chromium", "version": "142" }, { "brand": brand, "version": "142" }],
@@ -95,13 +127,27 @@ impl Browser {
         eventually(&what, || async { self.run(script, json!([selector, text])).await == true }).await;
     }
 
+    /// Waits until there are so many.
+    pub(crate) async fn has(&self, what: &str, selector: &str, count: usize) {
+        eventually(what, || async { self.count(selector).await == count }).await;
+    }
+
     pub(crate) async fn click(&self, selector: &str) {
         self.on(selector, |element| self.http.post(format!("{element}/click")).json(&json!({}))).await;
     }
 
+    /// In place of what stands there.
     pub(crate) async fn fill_in(&self, selector: &str, text: &str) {
+        self.on(selector, |element| self.http.post(format!("{element}/clear")).json(&json!({}))).await;
         let text = json!({ "text": text });
         self.on(selector, |element| self.http.post(format!("{element}/value")).json(&text)).await;
+    }
+
+    /// To whatever has the focus.
+    pub(crate) async fn press(&self, key: char) {
+        let keys = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
+        let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": keys }] });
+        self.post("actions", actions).await;
     }
 
     pub(crate) async fn text_of(&self, selector: &str) -> String {
@@ -123,8 +169,12 @@ impl Browser {
     /// Runs a script in the page, which may `await`, and returns what it returns.
     pub(crate) async fn run(&self, script: &str, arguments: Value) -> Value {
         // The inner function has the `arguments` of the outer one.
-        let script = format!("return (async () => {{ {script} }})()");
+        let script = format!("return (async () => {{ {script}\n }})()");
         self.post("execute/sync", json!({ "script": script, "args": arguments })).await
+    }
+
+    pub(crate) async fn script(&self, script: &str) -> Value {
+        self.run(script, json!([])).await
     }
 
     /// The window that the next commands are for.
@@ -141,19 +191,23 @@ impl Browser {
         self.post("window", json!({ "handle": window })).await;
     }
 
-    pub(crate) async fn size(&self, width: u32, height: u32) {
-        self.post("window/rect", json!({ "width": width, "height": height })).await;
+    /// What the browser complained of since it was last asked: errors of scripts, what a content security policy forbade, and
+    /// answers of 4xx and 5xx. It asks for an icon that not every site has.
+    pub(crate) async fn complaints(&self) -> Vec<String> {
+        self.log(|_| true).await
     }
 
-    /// What the browser complained of since it was last asked: errors of scripts, and what a content security policy
-    /// forbade. Answers of 4xx and 5xx are not among them.
-    pub(crate) async fn complaints(&self) -> Vec<String> {
+    /// The same, for whoever provokes refusals: without these answers.
+    pub(crate) async fn complaints_but_of_answers(&self) -> Vec<String> {
+        self.log(|entry| entry["source"] != "network").await
+    }
+
+    async fn log(&self, counts: impl Fn(&Value) -> bool) -> Vec<String> {
         let entries = self.post("se/log", json!({ "type": "browser" })).await;
-        let entries = entries.as_array().expect("a list").clone();
-        let told =
-            |entry: &Value| entry["source"] != "network" && entry["level"] != "DEBUG" && entry["level"] != "INFO";
-        let entries = entries.into_iter().filter(told);
-        entries.map(|entry| entry["message"].to_string()).collect()
+        let entries = entries.as_array().expect("a list").iter().filter(|entry| counts(entry));
+        let serious = entries.filter(|entry| entry["level"] != "DEBUG" && entry["level"] != "INFO");
+        let messages = serious.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned());
+        messages.filter(|message| !message.contains("/favicon.ico")).collect()
     }
 
     /// A command of Chromium's own (DevTools protocol).
@@ -161,10 +215,21 @@ impl Browser {
         self.post("goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
     }
 
-    /// The whole page, as PNG in Base64.
-    pub(crate) async fn screenshot(&self) -> String {
-        let all = json!({ "captureBeyondViewport": true, "format": "png" });
-        self.devtools("Page.captureScreenshot", all).await["data"].as_str().expect("a picture").to_owned()
+    /// The whole page, as it is seen: a PNG.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        self.png(true).await
+    }
+
+    /// What of it is in the window.
+    pub(crate) async fn picture_of_the_window(&self) -> Vec<u8> {
+        self.png(false).await
+    }
+
+    async fn png(&self, whole: bool) -> Vec<u8> {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let wanted = json!({ "captureBeyondViewport": whole, "format": "png" });
+        let taken = self.devtools("Page.captureScreenshot", wanted).await;
+        STANDARD.decode(taken["data"].as_str().expect("a picture")).expect("Base64")
     }
 
     pub(crate) async fn close(self) {
@@ -207,58 +272,5 @@ fn css(selector: &str) -> Value {
     json!({ "using": "css selector", "value": selector })
 }
 
-async fn answer(request: RequestBuilder) -> Value {
-    answered(request).await.unwrap_or_else(|problem| panic!("{problem}"))
-}
-
-async fn answered(request: RequestBuilder) -> Result<Value, Value> {
-    let answer = request.send().await.expect("the driver answers");
-    let (status, mut body) = (answer.status(), answer.json::<Value>().await.expect("JSON"));
-    let value = body["value"].take();
-    if status.is_success() { Ok(value) } else { Err(value) }
-}
-
-/// The driver, and the port at which it serves.
-async fn driver() -> (Child, u16) {
-    let says = "ChromeDriver was started successfully on port";
-    let (driver, line) = serving(&installed(&["chromedriver"]), &["--port=0"], &[], says).await;
-    (driver, line.rsplit(' ').next().and_then(|port| port.trim_end_matches('.').parse().ok()).expect("a port"))
-}
-
-/// Starts a program, and returns the line with which it says that it serves.
-pub(crate) async fn serving(
-    program: &Path,
-    arguments: &[&str],
-    environment: &[(&str, &str)],
-    says: &str,
-) -> (Child, String) {
-    let mut command = Command::new(program);
-    // Nobody's database: the example keeps sessions in memory.
-    command.args(arguments).env_remove("DATABASE_URL").env_remove("SIGNING_SECRET").envs(environment.iter().copied());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().expect("it starts and can be read");
-    let mut lines = BufReader::new(child.stdout.take().expect("it starts and can be read")).lines();
-    let line = timeout(PATIENCE, async {
-        while let Some(line) = lines.next_line().await.expect("it starts and can be read") {
-            if line.starts_with(says) {
-                return line;
-            }
-        }
-        panic!("{} does not serve", program.display())
-    });
-    let line = line.await.unwrap_or_else(|_| panic!("{} does not serve in time", program.display()));
-    // It may say more, and must not find its stdout closed.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    (child, line)
-}
-
-fn installed(names: &[&str]) -> PathBuf {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found =
-        |name: &&str| env::split_paths(&path).map(|dir| dir.join(OsStr::new(name))).find(|file| Path::is_file(file));
-    names.iter().find_map(found).unwrap_or_else(|| {
-        panic!(
-            "this test needs Chromium and its driver: apt-get install chromium chromium-driver ({names:?} not on PATH)"
-        )
-    })
-}
+/// Far longer than anything here takes, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);

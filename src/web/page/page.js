@@ -1,10 +1,11 @@
-// What the page does besides, where scripts run: it leaves when its session has ended, shows what is new when somebody
-// comes back to it, and keeps its times going. It needs none of it.
+// What the page does besides, where scripts run. It needs none of it.
 "use strict";
 (() => {
   const { home, events } = document.body.dataset;
   const live = () => document.getElementById("live");
-  const leave = () => location.replace(home);
+  // The answer to a form that is under way knows better where to.
+  let sent = false;
+  const leave = () => sent || location.replace(home);
   const units = [["month", 43200], ["day", 1440], ["hour", 60], ["minute", 1]];
   let skew;
 
@@ -44,7 +45,7 @@
   const listen = () => {
     const stream = new EventSource(events);
     stream.addEventListener("ended", leave);
-    // It comes back by itself, but not where it was refused. Then the page may know better; asked for so, it is no activity.
+    // Where it was refused the page may know better; asked for so, it is no activity.
     stream.onerror = async () => {
       if (stream.readyState !== EventSource.CLOSED) return;
       await refresh({ Accept: "text/event-stream" });
@@ -57,9 +58,10 @@
   times();
   setInterval(times, 30000);
   if (!events) return;
+  addEventListener("submit", () => sent = true);
   listen();
   const look = () => document.hidden || refresh();
   addEventListener("focus", look);
-  addEventListener("pageshow", (shown) => shown.persisted && refresh());
+  addEventListener("pageshow", (shown) => shown.persisted && (sent = false, refresh()));
   document.addEventListener("visibilitychange", look);
 })();

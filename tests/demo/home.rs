@@ -1,48 +1,18 @@
-//! `examples/demo` in a real browser: other devices sign in, are signed out, and say why; mails and pushes arrive; a second
-//! browser is signed out while one looks; and the same without scripts.
+//! The home page: the simulated devices, the inbox, and what happens by itself.
 
-#![cfg(all(feature = "postgres", feature = "routes"))]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
-
-#[path = "support/chromium.rs"]
-mod chromium;
-#[path = "support/process.rs"]
-mod process;
-mod support;
-
-use chromium::Browser;
-use process::Quickstart;
 use serde_json::{Value, json};
-use support::{TestDb, eventually};
 
-/// The demo, and where browsers find it.
-async fn demo(settings: &[(&str, &str)]) -> (Quickstart, String) {
-    let demo = Quickstart::example("demo", settings).await;
-    let home = format!("http://localhost:{}", demo.address().rsplit(':').next().unwrap());
-    (demo, home)
-}
+use super::{
+    chromium::Browser,
+    demo, sign_in, simulate,
+    support::{TestDb, eventually},
+};
 
-const CHROME: &str =
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
-
-async fn sign_in(browser: &Browser, home: &str) {
-    browser.calls_itself("Google Chrome", CHROME).await;
-    browser.go_to(home).await;
-    browser.arrives_at(&format!("{home}/sign-in")).await; // not signed in: sent to the form
-    browser.click("#sign-in").await;
-    browser.arrives_at(&format!("{home}/")).await;
-}
-
-/// What the page of devices does, by the mounted routes.
+/// By the mounted routes, as an app would.
 async fn ask(browser: &Browser, method: &str, path: &str) -> Value {
     let script = "const answer = await fetch(arguments[1], { method: arguments[0] });
         return answer.status === 200 ? answer.json() : answer.status";
     browser.run(script, json!([method, path])).await
-}
-
-async fn simulate(browser: &Browser, kind: &str, number: u32) {
-    browser.click(&format!("#{kind}")).await;
-    eventually(kind, || async { browser.count(&format!("#device-{number}")).await == 1 }).await;
 }
 
 async fn id_of(browser: &Browser, name: &str) -> String {

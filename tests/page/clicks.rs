@@ -16,14 +16,7 @@ use axum_device_sessions::{EndReason, EndTarget, SessionId, Sessions, UserId};
 use http::{HeaderValue, header};
 use tokio::net::TcpListener;
 
-use super::{
-    PAGE,
-    http::in_memory,
-    site,
-    support::eventually,
-    theme,
-    webdriver::{Browser, PLAIN, Wish},
-};
+use super::{PAGE, chromium::Browser, http::in_memory, site, support::eventually, theme};
 
 /// What browsers say that the policy has kept from running or loading.
 type Reports = Arc<Mutex<Vec<String>>>;
@@ -104,8 +97,7 @@ impl Site {
     /// What there was to complain of; with the browser's own word, for what it does not report.
     pub(crate) async fn complaints(&self, browser: &Browser) -> Vec<String> {
         let mut all = self.reports.lock().unwrap().clone();
-        // It asks for an icon that the site has none of.
-        all.extend(browser.complaints().await.into_iter().filter(|line| !line.contains("favicon.ico")));
+        all.extend(browser.complaints().await);
         all
     }
 }
@@ -114,8 +106,7 @@ impl Site {
 #[tokio::test]
 async fn without_scripts() {
     let site = Site::start().await;
-    let wish = Wish { scripts: false, ..PLAIN };
-    let [laptop, tablet] = [Browser::open(wish).await, Browser::open(wish).await];
+    let [laptop, tablet] = [Browser::without_scripts().await, Browser::without_scripts().await];
     for browser in [&laptop, &tablet] {
         site.sign_in(browser, "<b>ahmed</b>").await;
     }
@@ -164,7 +155,7 @@ async fn without_scripts() {
 #[tokio::test]
 async fn it_leaves_by_itself_when_its_session_is_ended_elsewhere() {
     let site = Site::start().await;
-    let [laptop, tablet] = [Browser::open(PLAIN).await, Browser::open(PLAIN).await];
+    let [laptop, tablet] = [Browser::open().await, Browser::open().await];
     for browser in [&laptop, &tablet] {
         site.sign_in(browser, "ahmed").await;
     }
@@ -204,7 +195,7 @@ async fn what_the_policy_keeps_out_is_complained_of() {
     let page = move || async move { ([(header::CONTENT_SECURITY_POLICY, policy)], axum::response::Html(inline)) };
     let app = site(&sessions, theme()).route("/inline", axum::routing::get(page));
     let site = Site::serving(sessions, app).await;
-    let browser = Browser::open(PLAIN).await;
+    let browser = Browser::open().await;
     browser.go_to(&site.home.replace(PAGE, "/inline")).await;
     assert_eq!(browser.script("return document.title").await, "x");
     eventually("two reports", || async { site.reports.lock().unwrap().len() == 2 }).await;
