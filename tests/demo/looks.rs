@@ -74,8 +74,8 @@ async fn pictures_for_the_readme() {
     browser.go_to(&format!("{home}/devices")).await;
     let tablet = id_of(&browser, "iPad").await;
     browser.click(&format!("#rename-{tablet}")).await;
-    browser.fill_in(&format!("#name-{tablet}"), "Kitchen tablet").await;
-    browser.click(&format!("details:has(#name-{tablet}) button")).await;
+    browser.fill_in(".rename[open] input[name=name]", "Kitchen tablet").await;
+    browser.click(".rename[open] button").await;
     browser.shows("[role=status]", "The new name is saved.").await;
     // A node knows better when somebody was last active: so the next one, to which the browser brings its cookie.
     first.stop("TERM").await;
