@@ -7,6 +7,8 @@
 mod accepting;
 #[path = "events/actors.rs"]
 mod actors;
+#[path = "events/earlier.rs"]
+mod earlier;
 #[path = "events/foreign.rs"]
 mod foreign;
 #[path = "support/http.rs"]

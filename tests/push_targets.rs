@@ -7,6 +7,8 @@
 mod farewell;
 #[path = "support/http.rs"]
 mod http;
+#[path = "push_targets/late.rs"]
+mod late;
 #[path = "support/log.rs"]
 mod log;
 #[path = "support/notices.rs"]

@@ -8,7 +8,7 @@ use crate::{
     event::{Wants, is_name},
     notice::Sink,
     policy::Lifetimes,
-    store::Retention,
+    store::{Retention, outbox::STREAM},
     token::{
         AccessTokens, AlertLinks, DeviceCookies,
         refresh::{self, RefreshTokens, ServerSecrets},
@@ -63,6 +63,12 @@ impl SessionsBuilder {
         check_sinks(&sinks)?;
         let delivery = delivery.checked()?;
         let alert_base = alert_base.map(|base| check_base(&base)).transpose()?;
+        if alert_base.is_some() && alert_links.is_none() {
+            return Err(ConfigError::new(
+                "alert_links without a secret to sign them with: call `.server_secret(..)`, or leave them out where nobody is \
+                 signed in",
+            ));
+        }
         let activity_interval = activity_interval.unwrap_or_else(|| Duration::from_secs(10).min(idle_timeout / 20));
         let scrub_after = scrub_after.unwrap_or_else(|| Duration::from_secs(14 * DAY).min(history));
         let load_timeout = load_timeout.unwrap_or_else(|| Duration::from_secs(2).min(max_staleness / 2));
@@ -175,7 +181,7 @@ fn check_sinks(sinks: &[Sink]) -> Result<(), ConfigError> {
         }
         let provider = sink.wants.push.as_deref();
         for name in [Some(sink.name.as_str()), provider].into_iter().flatten() {
-            if !is_name(name) || name.starts_with("stream-") {
+            if !is_name(name) || name.starts_with(STREAM) {
                 return Err(ConfigError::new(format!(
                     "{name:?} cannot name a notifier or a provider: 1 to 40 of a-z, 0-9, - and _, and not stream-.."
                 )));
@@ -203,11 +209,11 @@ fn check_base(base: &str) -> Result<String, ConfigError> {
     let plain = |rest: &str| {
         !rest.is_empty()
             && !rest.starts_with('/')
-            && rest.chars().all(|c| c.is_ascii_graphic() && !"?#<>\"".contains(c))
+            && rest.chars().all(|c| c.is_ascii_graphic() && !"?#<>\"@".contains(c))
     };
     if !rest.is_some_and(plain) {
         return Err(ConfigError::new(format!(
-            "alert_links is {base:?}: give the whole address, as https://app.example.com/alerts, without a query"
+            "alert_links is {base:?}: give the whole address, as https://app.example.com/alerts, without a user or a query"
         )));
     }
     Ok(base.trim_end_matches('/').to_owned())

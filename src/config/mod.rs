@@ -385,7 +385,8 @@ impl SessionsBuilder {
         parts.store.check().await.map_err(|cause| match cause.kind() {
             crate::ErrorKind::Schema => ConfigError::because(
                 "the schema is missing or older than this version of the crate: run `store.migrate().await?` before \
-                 `build()`, or apply the files of `migrations/`",
+                 `build()`, or apply the files of `migrations/`; or its tables are not this role's to use: grant what \
+                 `docs/database.md` lists",
                 cause,
             ),
             _ => ConfigError::because("the database could not be asked for its schema: is it up and reachable?", cause),

@@ -21,7 +21,7 @@ use crate::{
     event::{Message, Notice, Wants},
     store::{
         SessionStore,
-        outbox::{Claimed, How, LINK_FOR, Purpose, Registration, Settled},
+        outbox::{Claimed, How, LINK_FOR, Purpose, Registration, STREAM, Settled},
     },
     telemetry,
     token::AlertLinks,
@@ -236,7 +236,7 @@ impl Worker {
     }
 
     async fn listen(&mut self) -> Result<(), Error> {
-        let name = self.stream.clone().unwrap_or_else(|| format!("stream-{}", Uuid::now_v7().simple()));
+        let name = self.stream.clone().unwrap_or_else(|| format!("{STREAM}{}", Uuid::now_v7().simple()));
         self.store.register(vec![self.registration(name.clone())]).await?;
         if self.stream.is_none() {
             let notifier: Arc<dyn Deliver> = Arc::new(Here(Arc::clone(&self.readers)));
@@ -295,6 +295,7 @@ impl Worker {
         if attempt > self.settings.attempts.saturating_add(DEATHS) {
             tracing::warn!(%sink, event = %event.id, attempt, "its process has died at it each time: not tried again");
             let how = How::Dead { why: "nobody has noted what became of it".to_owned() };
+            telemetry::notice(how.as_label());
             return self.settled.push(Settled { seq, attempt, how });
         }
         let known = self.sinks.iter().find(|known| known.name == sink).map(|known| Arc::clone(&known.notifier));
@@ -321,8 +322,10 @@ impl Worker {
             Purpose::NewLogin(target) => Message::NewLogin { target: target.clone() },
             Purpose::Mail { alert } => {
                 let until = at.saturating_add(LINK_FOR.try_into().unwrap_or(time::Duration::WEEK));
+                // One that comes too late would only lead to a page that says so.
+                let links = self.links.as_ref().filter(|_| self.clock.wall() < until);
                 let link = |links: &Links| format!("{}/{}", links.base, links.seal.make(*alert, until));
-                Message::NewLoginMail { disown_url: self.links.as_ref().map(link) }
+                Message::NewLoginMail { disown_url: links.map(link) }
             }
         }
     }
@@ -343,7 +346,9 @@ impl Worker {
                     (Undelivered::Retry { after }, _) => {
                         let wish = after.map(|wish| wish.min(LONGEST_WISH));
                         if let Some(wish) = wish {
-                            self.paused.insert(sink.clone(), Instant::now() + wish);
+                            // The longest of those that are under way at once.
+                            let until = self.paused.entry(sink.clone()).or_insert_with(Instant::now);
+                            *until = (*until).max(Instant::now() + wish);
                             self.look_at = self.look_at.min(Instant::now() + wish);
                         }
                         match self.settings.pause_after(attempt) {
@@ -447,5 +452,5 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// So many attempts may end with the process, which says nothing against the notice, until it is said to be what kills it.
 const DEATHS: u32 = 3;
 const LONGEST_WISH: Duration = Duration::from_secs(60 * 60);
-/// Twice this is less than a server that is being stopped is given.
+/// For each of the three steps of stopping: three times this is less than a server that is being stopped is given.
 const FINISHING: Duration = Duration::from_millis(600);

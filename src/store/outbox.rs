@@ -189,6 +189,8 @@ pub struct Disowned {
     pub(crate) ended: Vec<(SessionId, Ended)>,
 }
 
+/// What the names of those begin with who read events in their own process.
+pub(crate) const STREAM: &str = "stream-";
 /// An attacker who has the password and signs in again and again must not fill a mailbox; three are read.
 pub(crate) const ALERTS_AN_HOUR: i64 = 3;
 /// So long the link in a mail is good: over a holiday, and not for ever in an old mailbox.

@@ -14,7 +14,7 @@ fn check_headers(answer: &Answer) {
     for (name, value) in [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, policy),
-        (header::REFERRER_POLICY, "no-referrer"),
+        (header::REFERRER_POLICY, "same-origin"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
@@ -66,8 +66,8 @@ async fn each_of_its_answers() {
     }
 }
 
-/// A page without a referrer sends `Origin: null` with its form (Fetch, "append a request `Origin` header"); a mail program's
-/// own view sends what it likes. Nobody needs to be signed in here, and whoever is, as somebody else, is left alone.
+/// Some send `Origin: null` with the form (Fetch, "append a request `Origin` header"); a mail program's own view sends what it
+/// likes. Nobody needs to be signed in here, and whoever is, as somebody else, is left alone.
 #[tokio::test]
 async fn the_form_works_from_anywhere_and_for_anybody() {
     for world in World::both().await {

@@ -80,6 +80,8 @@ async fn a_new_login() {
     assert_eq!(seen.status, 200);
     let header = |name: &str| seen.headers[name].as_str();
     assert_eq!((header("apns-push-type"), header("apns-priority")), ("alert", "10"));
+    let a_day_after = (notice.event.at.unix_timestamp() + 86_400).to_string();
+    assert_eq!(header("apns-expiration"), a_day_after);
     let (id, event) = (notice.id.to_string(), notice.event.id.to_string());
     assert_eq!((header("apns-id"), header("apns-collapse-id")), (id.as_str(), id.as_str()));
     assert_eq!(

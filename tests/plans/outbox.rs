@@ -60,7 +60,10 @@ pub(crate) async fn told(sql: &Sql, of: &mut Subject) {
     of.check_all(
         "the outbox",
         &[
-            ("WITH due AS ( SELECT picked.seq", &["outbox_due", "outbox_lanes", "outbox_pkey"]),
+            (
+                "WITH due AS ( SELECT picked.seq",
+                &["outbox_due", "outbox_lanes", "outbox_pkey", "push_targets_provider_token_key", "sessions_pkey"],
+            ),
             ("WITH behind AS", &["outbox_due", "outbox_lanes", "outbox_pkey"]),
             ("DELETE FROM device_sessions.outbox WHERE seq", &["outbox_pkey"]),
             ("UPDATE device_sessions.outbox o SET due_at = statement_timestamp() + w.pause", &["outbox_pkey"]),

@@ -33,7 +33,7 @@ const SANDBOX: &str = "https://api.sandbox.push.apple.com";
 /// Push to the app on Apple's devices, by APNs: a notifier of [`Message::ForceLogout`] and [`Message::NewLogin`].
 ///
 /// The first wakes the app in the background, the second is shown by the system. What is sent, and what the app has to do, is in
-/// `docs/notices.md`.
+/// `docs/apns.md`.
 ///
 /// All deliveries share one HTTP/2 connection, which stays open, and one provider token, which is renewed every 40 minutes:
 /// APNs takes none that is older than an hour, nor a new one within 20 minutes

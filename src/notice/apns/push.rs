@@ -13,7 +13,9 @@ use crate::event::{Event, Notice};
 pub(super) type Alert = dyn Fn(&Event) -> (String, String) + Send + Sync;
 
 /// What happened stays true, and a device that was off for weeks is the one to tell: as long as Apple keeps anything.
-const KEPT_FOR: Duration = Duration::days(30);
+const FORCE_LOGOUT_FOR: Duration = Duration::days(30);
+/// What stands in it should not come to a device whose own session may long have ended.
+const NEW_LOGIN_FOR: Duration = Duration::DAY;
 
 pub(super) struct Push {
     pub(super) push_type: &'static str,
@@ -36,7 +38,7 @@ impl Push {
             "session_id": event.session_id,
             "event_id": event.id,
         });
-        Self::new(notice, ("background", "5"), None, &payload)
+        Self::new(notice, ("background", "5", FORCE_LOGOUT_FOR), None, &payload)
     }
 
     /// Shown at once. An attempt whose answer was lost has perhaps been shown already: the next one takes its place.
@@ -48,19 +50,19 @@ impl Push {
             "session_id": event.session_id,
             "event_id": event.id,
         });
-        Self::new(notice, ("alert", "10"), Some(notice.id), &payload)
+        Self::new(notice, ("alert", "10", NEW_LOGIN_FOR), Some(notice.id), &payload)
     }
 
     fn new(
         notice: &Notice,
-        (push_type, priority): (&'static str, &'static str),
+        (push_type, priority, kept_for): (&'static str, &'static str, Duration),
         collapse_id: Option<Uuid>,
         payload: &Value,
     ) -> Self {
         Self {
             push_type,
             priority,
-            expiration: notice.event.at.saturating_add(KEPT_FOR).unix_timestamp(),
+            expiration: notice.event.at.saturating_add(kept_for).unix_timestamp(),
             id: notice.id,
             collapse_id,
             body: payload.to_string().into_bytes(),

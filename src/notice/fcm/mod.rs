@@ -25,7 +25,7 @@ use crate::{
 /// whose push target has the provider `fcm`.
 ///
 /// Messages carry data only: what is shown is the app's decision. A push is a hint, and may come late or never; that a
-/// session has ended is found out by the check on every request. `docs/notices.md` says what is sent.
+/// session has ended is found out by the check on every request. `docs/fcm.md` says what is sent.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

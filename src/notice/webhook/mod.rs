@@ -18,7 +18,7 @@ use crate::{
 /// Tells a system of the application's own of events, by HTTP POST as
 /// [Standard Webhooks 1.0.0](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md)
 /// has it: there is a library for the receiver in most languages, and `examples/webhook_receiver.rs` shows that it can do
-/// without. `docs/notices.md` has each header and answer.
+/// without. `docs/webhook.md` has each header and answer.
 ///
 /// ```
 /// # use axum_device_sessions::{ConfigError, EventKind, Webhook};

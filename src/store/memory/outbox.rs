@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::MemoryStore;
 use crate::{
     event::{Event, EventKind, PushTarget, Wants},
-    session::{DeviceKey, EndReason, Ended, Session, SessionId},
+    session::{DeviceKey, EndReason, Ended, Session, SessionId, UserId},
     signals::Signal,
     store::{
         Retention, StoreFuture,
@@ -179,8 +179,22 @@ impl Told {
         }
     }
 
-    fn claim(&mut self, wanted: &[(String, usize)], lease: Duration, now: OffsetDateTime) -> Vec<Claimed> {
+    fn claim(
+        &mut self,
+        wanted: &[(String, usize)],
+        lease: Duration,
+        is_of: impl Fn(&SessionId, &UserId) -> bool,
+        now: OffsetDateTime,
+    ) -> Vec<Claimed> {
         let mut claimed = Vec::new();
+        // A device that has become somebody else's meanwhile must not hear of the sign-in.
+        let targets = &self.targets;
+        self.letters.retain(|_, letter| match &letter.purpose {
+            Purpose::NewLogin(target) if letter.dead.is_none() && letter.due_at <= now => {
+                !targets.iter().any(|(id, other)| other == target && !is_of(id, &letter.event.user_id))
+            }
+            _ => true,
+        });
         for (sink, room) in wanted {
             let mut lanes = HashSet::new();
             let own = self.letters.iter_mut().filter(|(_, letter)| letter.sink == *sink && letter.dead.is_none());
@@ -310,7 +324,9 @@ impl Outbox for MemoryStore {
     }
 
     fn claim(&self, wanted: Vec<(String, usize)>, lease: Duration) -> StoreFuture<'_, Vec<Claimed>> {
-        Box::pin(ready(Ok(self.told().claim(&wanted, lease, self.clock.wall()))))
+        let (rows, now) = (self.rows(), self.clock.wall());
+        let is_of = |id: &SessionId, user: &UserId| rows.get(id).is_some_and(|row| row.user_id == *user);
+        Box::pin(ready(Ok(self.told().claim(&wanted, lease, is_of, now))))
     }
 
     fn settle(&self, settled: Vec<Settled>) -> StoreFuture<'_, ()> {

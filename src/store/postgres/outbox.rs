@@ -26,7 +26,7 @@ use crate::{
         Retention, StoreFuture,
         outbox::{
             ALERTS_AN_HOUR, ALERTS_FOR, Alert, Claimed, DeadLetter, Disowned, How, Outbox, Purpose, Registration,
-            Settled, UNDELIVERED_FOR,
+            STREAM, Settled, UNDELIVERED_FOR,
         },
     },
 };
@@ -74,8 +74,12 @@ pub(super) async fn claim(
     let rows = write.query(&sql.claim, &parameters).await?;
     write.query(&sql.wait_behind, &parameters[..1]).await?;
     let mut claimed = Vec::with_capacity(rows.len());
-    let mut odd = Vec::new();
+    let (mut odd, mut unwanted) = (Vec::new(), Vec::new());
     for row in &rows {
+        if get::<Option<bool>>(row, "is_somebody_elses")?.unwrap_or(false) {
+            unwanted.push(get::<i64>(row, "seq")?);
+            continue;
+        }
         match one(row) {
             Ok(one) => claimed.push(one),
             Err(error) => {
@@ -83,6 +87,9 @@ pub(super) async fn claim(
                 odd.push(get::<i64>(row, "seq")?);
             }
         }
+    }
+    if !unwanted.is_empty() {
+        write.query(&sql.delivered, &[(&unwanted, Type::INT8_ARRAY)]).await?;
     }
     if !odd.is_empty() {
         let why = vec!["the row cannot be read"; odd.len()];
@@ -244,12 +251,13 @@ pub(super) async fn dead_letters(
 }
 
 fn dead_letter(row: &Row) -> Result<DeadLetter, Error> {
+    let Claimed { seq, sink, event, purpose, attempt, .. } = one(row)?;
     Ok(DeadLetter {
-        id: get::<i64>(row, "seq")?.unsigned_abs(),
-        notifier: get(row, "sink")?,
-        purpose: one(row)?.purpose.as_str(),
-        event: event(row)?,
-        attempts: get::<i32>(row, "attempts")?.unsigned_abs(),
+        id: seq.unsigned_abs(),
+        notifier: sink,
+        purpose: purpose.as_str(),
+        event,
+        attempts: attempt,
         failed_at: get(row, "dead_at")?,
         error: get::<Option<String>>(row, "last_error")?.unwrap_or_default(),
     })
@@ -355,7 +363,13 @@ pub(super) async fn disown(lender: &Lender, sql: &Sql, id: Uuid) -> Result<Optio
 
 /// A batch of what is old, whoever was to be told of it. Says how many rows went.
 pub(super) async fn purge(write: &Write, sql: &OutboxSql, retention: Retention, batch: i64) -> Result<usize, Error> {
-    write.query(&sql.forget_sinks, &[]).await?;
+    for gone in write.query(&sql.forget_sinks, &[]).await? {
+        // A process that read events for itself is not there to read them any more.
+        let name = get::<&str>(&gone, "name")?;
+        if name.starts_with(STREAM) {
+            write.query(&sql.forget_sink, &[(&name, Type::TEXT)]).await?;
+        }
+    }
     let dead = seconds(retention.scrub_after);
     let (waiting, alerts) = (dead.max(seconds(UNDELIVERED_FOR)), seconds(ALERTS_FOR));
     let mut most = 0;

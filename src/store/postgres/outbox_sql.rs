@@ -54,6 +54,8 @@ impl OutboxSql {
             forget_sink: format!("DELETE FROM {outbox} WHERE sink = $1 AND dead_at IS NULL"),
             // For each sink by itself, so that one with a million due does not keep another waiting. The first of its lane
             // only: what comes after it waits until it is delivered or given up. What a newer version writes is its own.
+            // A device that has become somebody else's meanwhile must not hear of the sign-in. One that was only signed out
+            // does: or whoever signs in with a stolen password would sign the others out to keep them from being told.
             claim: format!(
                 "WITH due AS ( \
                     SELECT picked.seq FROM unnest($1::text[], $2::int8[]) AS want (sink, room) CROSS JOIN LATERAL ( \
@@ -66,7 +68,10 @@ impl OutboxSql {
                     ) AS picked \
                  ) UPDATE {outbox} o SET attempts = least(o.attempts, 1000000) + 1, \
                     due_at = statement_timestamp() + $3 * interval '1 second' \
-                 FROM due WHERE o.seq = due.seq RETURNING {COLUMNS}"
+                 FROM due WHERE o.seq = due.seq RETURNING {COLUMNS}, \
+                    o.purpose = 'new_login' AND o.user_id <> (SELECT s.user_id FROM {sessions} s WHERE s.id = ( \
+                        SELECT t.session_id FROM {schema}.push_targets t \
+                        WHERE t.provider = o.provider AND t.token = o.token)) AS is_somebody_elses"
             ),
             // What has come since behind one that waits for another attempt: it cannot go before that, and would be passed
             // over by each claim. One that is under way may be delivered at any moment; two minutes are longer than any
@@ -76,7 +81,7 @@ impl OutboxSql {
                     SELECT due.seq, first.due_at FROM unnest($1::text[]) AS want (sink) CROSS JOIN LATERAL ( \
                         SELECT o.seq, o.lane FROM {outbox} o \
                         WHERE o.sink = want.sink AND o.dead_at IS NULL AND o.due_at <= statement_timestamp() \
-                        ORDER BY o.due_at LIMIT 200 FOR UPDATE OF o SKIP LOCKED \
+                        ORDER BY o.due_at LIMIT 2000 FOR UPDATE OF o SKIP LOCKED \
                     ) AS due CROSS JOIN LATERAL ( \
                         SELECT p.due_at FROM {outbox} p \
                         WHERE p.sink = want.sink AND p.lane = due.lane AND p.dead_at IS NULL ORDER BY p.seq LIMIT 1 \
@@ -208,7 +213,7 @@ impl OutboxSql {
                  FROM {schema}.sinks k CROSS JOIN {schema}.alerts a \
                  WHERE a.id = $1 AND $2 = ANY (k.events) AND k.until > statement_timestamp()"
             ),
-            forget_sinks: format!("DELETE FROM {schema}.sinks WHERE until <= statement_timestamp()"),
+            forget_sinks: format!("DELETE FROM {schema}.sinks WHERE until <= statement_timestamp() RETURNING name"),
             forget_letters: forget_letters(&outbox, "dead_at IS NULL"),
             forget_dead_letters: forget_letters(&outbox, "dead_at IS NOT NULL"),
             forget_alerts: format!(

@@ -69,8 +69,9 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static("default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"),
         ),
-        // Its address is a secret.
-        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        // Its address is a secret. Not `no-referrer`: with that, browsers send the form with `Origin: null`, as another site's
+        // would be; from one that is signed in here and knows no `Sec-Fetch-Site` it would be refused.
+        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
     (status, headers, html).into_response()
