@@ -49,7 +49,11 @@ impl Counted {
 
     /// Whatever touches sessions and is not the activity statement.
     fn session_statements(&self) -> i64 {
-        self.calls(|query| query.contains("device_sessions.sessions") && !is_activity(query))
+        self.calls(|query| query.contains("device_sessions.sessions") && !is_activity(query) && !is_outbox(query))
+    }
+
+    fn outbox_statements(&self) -> i64 {
+        self.calls(is_outbox)
     }
 
     fn activity_statements(&self) -> i64 {
@@ -66,6 +70,11 @@ impl Counted {
 
 fn is_activity(query: &str) -> bool {
     query.trim_start().starts_with("WITH seen AS")
+}
+
+/// Whether somebody is to be told of something.
+fn is_outbox(query: &str) -> bool {
+    query.contains("device_sessions.outbox")
 }
 
 async fn me(http: &Client, url: &str, token: &str) {
@@ -131,6 +140,11 @@ async fn ten_thousand_requests_read_no_session() {
     let flushes = elapsed.as_secs_f64() / (ACTIVITY_INTERVAL.as_secs_f64() * 0.8) + 1.0;
     let activity = i32::try_from(counted.activity_statements()).unwrap();
     assert!((1.0..=flushes).contains(&f64::from(activity)), "{activity} activity statements, {flushes} flushes");
+
+    // Looked for every five seconds, less up to a fifth, however many requests there are; a look is two statements.
+    let looks = elapsed.as_secs_f64() / 4.0 + 1.0;
+    let looked = i32::try_from(counted.outbox_statements()).unwrap();
+    assert!(f64::from(looked) <= 2.0 * looks, "{looked} statements of the outbox, {looks} looks");
 
     let ended = node.stop("TERM").await;
     assert_eq!(ended.status.code(), Some(0), "{}", ended.output);

@@ -71,7 +71,7 @@ use crate::{
     error::{ConfigError, Error},
     notice::{Desk, Links, Worker},
     origin::Locator,
-    store::{ChangeFeed, Changes, SessionStore},
+    store::{Change, ChangeFeed, Changes, SessionStore},
     token::{AlertLinks, DeviceCookies, refresh::RefreshTokens},
 };
 
@@ -331,7 +331,10 @@ impl fmt::Debug for Inner {
 async fn apply_changes(mut feed: ChangeFeed, cache: Arc<SessionCache>, hint: Arc<Notify>) {
     while let Some(change) = feed.0.recv().await {
         cache.apply(&change);
-        hint.notify_one();
+        // A beat says nothing of the kind.
+        if !matches!(change, Change::ToldUpTo(_)) {
+            hint.notify_one();
+        }
     }
 }
 
