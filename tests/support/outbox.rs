@@ -15,10 +15,14 @@ pub(crate) async fn time_passes(db: &Client) {
     db.execute(sql, &[]).await.unwrap();
 }
 
-/// The same of the pauses alone, up to those that are as long as a lease: what is under way stays whose it is.
+/// The same of the pauses alone, up to those that are as long as a lease: what is under way stays whose it is. Of rows that
+/// nobody holds, as a worker locks several in an order of its own.
 pub(crate) async fn pauses_end(db: &Client) {
-    let sql = "UPDATE device_sessions.outbox SET due_at = statement_timestamp() \
-               WHERE dead_at IS NULL AND due_at < statement_timestamp() + interval '18 seconds'";
+    let sql = "WITH free AS ( \
+                   SELECT seq FROM device_sessions.outbox \
+                   WHERE dead_at IS NULL AND due_at < statement_timestamp() + interval '18 seconds' \
+                   FOR UPDATE SKIP LOCKED \
+               ) UPDATE device_sessions.outbox o SET due_at = statement_timestamp() FROM free WHERE o.seq = free.seq";
     db.execute(sql, &[]).await.unwrap();
 }
 
