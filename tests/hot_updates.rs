@@ -16,7 +16,13 @@ use std::{
 
 use axum_device_sessions::{PostgresStore, SessionId, SessionStore, store::Activity};
 use support::{TestDb, eventually};
+use tokio::sync::Mutex;
 use tokio_postgres::Client;
+
+/// One soak at a time. A snapshot waits for every transaction of the whole server that writes, and what waits for a snapshot
+/// is not removed: beside the long flushes of the other test these rows, which change some thousand times as often as in
+/// life, would find no room.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 const ROWS: usize = 20_000;
 /// As the crate sends them.
@@ -120,6 +126,7 @@ async fn soak(table: Table, one_in: usize) -> Updates {
 
 #[tokio::test]
 async fn every_row_is_active() {
+    let _alone = ALONE.lock().await;
     let ours = soak(Table::Ours, 1).await;
     println!("every row of {ROWS} active: {ours}");
     for (name, table) in [("fillfactor 100", Table::Full), ("an index on last_activity_at", Table::Indexed)] {
@@ -132,6 +139,7 @@ async fn every_row_is_active() {
 
 #[tokio::test]
 async fn one_row_in_a_hundred_is_active() {
+    let _alone = ALONE.lock().await;
     let ours = soak(Table::Ours, 100).await;
     println!("1 % of {ROWS} rows active: {ours}");
     // Not `Full`: so few rows soon find room among the dead versions of their own.

@@ -160,9 +160,15 @@ async fn every_statement_takes_its_index() {
         of.check("history", "(SELECT id, user_id", &["sessions_ended_by_user", "sessions_live_by_user"]);
     }
     for batch in [1, 100, 1_000] {
-        let activity = some[..batch].iter().map(|id| Activity::new(*id, Duration::ZERO, None)).collect();
-        store.record_activity(activity).await.unwrap();
+        let seen = |age: Duration| some[..batch].iter().map(|id| Activity::new(*id, age, None)).collect();
+        store.record_activity(seen(Duration::ZERO)).await.unwrap();
         of.check(&format!("record {batch}"), "WITH seen AS", PKEY);
+        // None is newer, so it is asked what is left over.
+        store.record_activity(seen(DAY)).await.unwrap();
+        of.check_all(
+            &format!("record {batch} again"),
+            &[("WITH seen AS", PKEY), ("SELECT s.id FROM ( SELECT unnest", PKEY)],
+        );
     }
 
     // Administration.

@@ -9,11 +9,15 @@ mod node;
 mod proxy;
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::http::{StatusCode, header};
 use axum_device_sessions::{
-    EndOutcome, EndReason, EndTarget, ErrorKind, PostgresStore, SessionId, SessionStore, SignedIn,
+    EndOutcome, EndReason, EndTarget, ErrorKind, PostgresStore, Session, SessionId, SessionStore, SignedIn,
     store::{Activity, EndRequest},
 };
 use deadpool_postgres::{Manager, Pool, Runtime, Timeouts};
@@ -79,6 +83,60 @@ async fn activity_steps_around_a_locked_row() {
     locker.batch_execute("COMMIT").await.expect("commit");
     assert_eq!(store.record_activity(vec![seen(locked)]).await.expect("recorded"), []);
     assert!(moved(locked).await);
+}
+
+/// The flush stands at the first of its rows while others change those that come after.
+#[tokio::test]
+async fn activity_of_a_row_that_changes_meanwhile_is_written_or_handed_back() {
+    let db = TestDb::new().await;
+    migrated(&db).await;
+    let (holder, client) = (db.connect().await, db.connect().await);
+    let mut ids = three(&client).await.map(|one| one.session.id);
+    ids.sort_unstable();
+    let [first, changed, ended] = ids;
+    let stand = format!(
+        "CREATE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql AS \
+            'BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN new; END'; \
+         CREATE TRIGGER stand BEFORE UPDATE ON device_sessions.sessions FOR EACH ROW WHEN (old.id = '{}') \
+            EXECUTE FUNCTION stand(); \
+         ALTER TABLE device_sessions.sessions ENABLE ALWAYS TRIGGER stand",
+        first.as_uuid()
+    );
+    client.batch_execute(&stand).await.expect("made");
+    holder.batch_execute("SELECT pg_advisory_lock(7)").await.expect("held");
+    // Row by row, as in a large table.
+    let plans = "options=-c%20enable_seqscan%3Doff%20-c%20enable_hashjoin%3Doff%20-c%20enable_mergejoin%3Doff";
+    let url = format!("{}{}{plans}", db.url(), if db.url().contains('?') { '&' } else { '?' });
+    let store = Arc::new(PostgresStore::connect(&url).await.expect("connected"));
+    let ip = IpAddr::from([192, 0, 2, 77]);
+    let seen = |id| Activity::new(id, Duration::ZERO, Some(ip));
+    let before = rows(&store, &ids).await;
+    let flush = tokio::spawn({
+        let (store, batch) = (Arc::clone(&store), ids.map(seen).to_vec());
+        async move { store.record_activity(batch).await }
+    });
+    eventually("the flush stands", async || waiting(&client).await == 1).await;
+    let rename = "UPDATE device_sessions.sessions SET device_name = 'Mine' WHERE id = $1";
+    client.execute(rename, &[&changed.as_uuid()]).await.expect("nobody holds it");
+    client.execute(DIES, &[&ended.as_uuid()]).await.expect("nobody holds it");
+    holder.batch_execute("SELECT pg_advisory_unlock(7)").await.expect("released");
+    assert_eq!(flush.await.expect("no panic").expect("recorded"), [changed], "what has ended is not left over");
+
+    let after = rows(&store, &ids).await;
+    assert!(after[0].last_activity_at > before[0].last_activity_at && after[0].ip_address == Some(ip));
+    assert_eq!((after[1].last_activity_at, after[1].ip_address), (before[1].last_activity_at, before[1].ip_address));
+    assert_eq!(after[2].last_activity_at, before[2].last_activity_at);
+    assert_eq!(store.record_activity(vec![seen(changed)]).await.expect("recorded"), []);
+    let after = rows(&store, &ids).await;
+    assert!(after[1].last_activity_at > before[1].last_activity_at && after[1].ip_address == Some(ip));
+    assert_eq!(after[1].device.name, "Mine", "only what was seen is written");
+}
+
+/// In the order of these ids.
+async fn rows(store: &PostgresStore, ids: &[SessionId]) -> Vec<Session> {
+    let mut rows = store.load(ids).await.expect("loaded").sessions;
+    rows.sort_by_key(|row| row.id);
+    rows
 }
 
 #[tokio::test]

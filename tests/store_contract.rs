@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum_device_sessions::{
-    Device, DeviceType, EndOutcome, EndReason, EndTarget, Ended, ErrorKind, FormFactor, MemoryStore, PostgresStore,
-    Session, SessionFilter, SessionId, SessionStore, UserId,
+    Device, DeviceType, EndOutcome, EndReason, EndTarget, Ended, ErrorKind, FormFactor, Location, MemoryStore,
+    Position, PostgresStore, Session, SessionFilter, SessionId, SessionStore, UserId,
     store::{Activity, EndRequest, Expire, Idle, NewSession, Retention},
 };
 use support::TestDb;
@@ -67,6 +67,7 @@ contract!(
     activity_revives_nobody_and_leaves_nothing_over,
     the_address_of_the_newest_request_wins,
     the_newest_of_two_in_a_batch_counts,
+    a_place_goes_with_its_address,
     of_many_ends_at_once_one_is_first,
     these_are_ended_whoevers_they_are,
     what_has_run_out_is_ended_with_its_reason_and_moment,
@@ -381,6 +382,37 @@ async fn the_newest_of_two_in_a_batch_counts(store: &dyn SessionStore) {
         let found = load(store, session.id).await;
         assert!(found.last_activity_at > floor);
         assert_eq!(found.ip_address, Some(train), "newest first: {newest_first}");
+    }
+}
+
+/// Among others that have a place, and alone: batches without any place are written by a statement of their own.
+async fn a_place_goes_with_its_address(store: &dyn SessionStore) {
+    let (home, train) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+    let seen = |id, ip: Option<IpAddr>, city: Option<&str>| {
+        let mut seen = Activity::new(id, Duration::ZERO, ip);
+        seen.location = city.map(|city| {
+            let mut place = Location::default();
+            (place.city, place.country_code) = (Some(city.to_owned()), Some("RU".to_owned()));
+            place.position = Position::new(55.75, 37.62, Some(5));
+            place
+        });
+        seen
+    };
+    for alone in [false, true] {
+        let (id, other) = (create(store, "ahmed").await.id, create(store, "ahmed").await.id);
+        let moscow = (Some("Moscow, RU".to_owned()), Some("RU".to_owned()), Position::new(55.75, 37.62, Some(5)));
+        for (ip, city, known) in [
+            (Some(home), Some("Moscow"), moscow.clone()),
+            (Some(home), None, moscow.clone()),
+            (None, None, moscow),
+            (Some(train), None, (None, None, None)),
+        ] {
+            let others = (!alone).then(|| seen(other, Some(home), Some("Zelenograd")));
+            record(store, [seen(id, ip, city)].into_iter().chain(others).collect()).await;
+            let found = load(store, id).await;
+            assert_eq!((found.location, found.country_code, found.position), known, "alone: {alone}, from {ip:?}");
+        }
+        assert_eq!(load(store, id).await.ip_address, Some(train));
     }
 }
 

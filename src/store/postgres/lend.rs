@@ -161,6 +161,11 @@ impl Write {
         self.within(self.client.query_typed(sql, parameters)).await
     }
 
+    /// How many rows it has written.
+    pub(super) async fn execute(&self, sql: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<u64, Error> {
+        self.within(self.client.execute_typed(sql, parameters)).await
+    }
+
     pub(super) async fn batch(&self, sql: &str) -> Result<(), Error> {
         self.within(self.client.batch_execute(sql)).await
     }

@@ -19,49 +19,76 @@ pub(super) type Ends = Vec<(SessionId, Ended)>;
 
 /// One row of `sql::COLUMNS`.
 pub(super) fn session(row: &Row) -> Result<Session, Error> {
-    let text = |column| get::<Option<String>>(row, column);
-    let expires_at: OffsetDateTime = get(row, "expires_at")?;
+    let mut columns = InOrder { row, next: 0 };
+    let id = columns.get::<Uuid>("id")?.into();
+    let user_id = UserId::from(columns.get::<&str>("user_id")?);
+    let device = Device {
+        name: columns.get("device_name")?,
+        kind: DeviceType::from(columns.get::<&str>("device_type")?),
+        form_factor: columns.get::<Option<&str>>("form_factor")?.and_then(FormFactor::from_text),
+        os: columns.get("os")?,
+        os_version: columns.get("os_version")?,
+        browser: columns.get("browser")?,
+        browser_version: columns.get("browser_version")?,
+        model: columns.get("model")?,
+    };
+    let ip_address = columns.get::<Option<IpAddr>>("ip_address")?;
+    let (location, country_code) = (columns.get("location")?, columns.get("country_code")?);
+    let position = position(&mut columns)?;
+    let device_key = columns.get::<Option<&[u8]>>("device_key")?;
+    let pending = columns.get("pending")?;
+    let (created_at, last_activity_at) = (columns.get("created_at")?, columns.get("last_activity_at")?);
+    let expires_at: OffsetDateTime = columns.get("expires_at")?;
     Ok(Session {
-        id: id(row)?,
-        user_id: UserId::from(get::<&str>(row, "user_id")?),
-        device: Device {
-            name: get(row, "device_name")?,
-            kind: DeviceType::from(get::<&str>(row, "device_type")?),
-            form_factor: get::<Option<&str>>(row, "form_factor")?.and_then(FormFactor::from_text),
-            os: text("os")?,
-            os_version: text("os_version")?,
-            browser: text("browser")?,
-            browser_version: text("browser_version")?,
-            model: text("model")?,
-        },
-        ip_address: get::<Option<IpAddr>>(row, "ip_address")?,
-        location: text("location")?,
-        country_code: text("country_code")?,
-        position: position(row)?,
-        device_key: get::<Option<&[u8]>>(row, "device_key")?.and_then(|key| key.try_into().ok()).map(DeviceKey),
-        pending: get(row, "pending")?,
-        created_at: get(row, "created_at")?,
-        last_activity_at: get(row, "last_activity_at")?,
+        id,
+        user_id,
+        device,
+        ip_address,
+        location,
+        country_code,
+        position,
+        device_key: device_key.and_then(|key| key.try_into().ok()).map(DeviceKey),
+        pending,
+        created_at,
+        last_activity_at,
         expires_at,
         absolute_expires_at: expires_at,
-        authenticated_at: get(row, "authenticated_at")?,
+        authenticated_at: columns.get("authenticated_at")?,
         is_current: false,
         generations: Generations {
-            current: generation(row, "generation")?,
-            seen: get(row, "seen")?,
-            at_floor: generation(row, "at_floor")?,
-            at_root: get::<Option<i64>>(row, "at_root")?.map(i64::unsigned_abs),
+            current: columns.get::<i64>("generation")?.unsigned_abs(),
+            seen: columns.get("seen")?,
+            at_floor: columns.get::<i64>("at_floor")?.unsigned_abs(),
+            at_root: columns.get::<Option<i64>>("at_root")?.map(i64::unsigned_abs),
         },
-        claims: get(row, "claims")?,
-        issuer: text("issuer")?,
-        metadata: get(row, "metadata")?,
+        claims: columns.get("claims")?,
+        issuer: columns.get("issuer")?,
+        metadata: columns.get("metadata")?,
         ended: ended(row)?,
     })
 }
 
-fn position(row: &Row) -> Result<Option<Position>, Error> {
-    let (latitude, longitude) = (get::<Option<f64>>(row, "latitude")?, get::<Option<f64>>(row, "longitude")?);
-    let accuracy_km = get::<Option<i32>>(row, "accuracy_km")?.and_then(|km| km.try_into().ok());
+/// The columns of a row by name, looked for from where the last one was: a batch has 256 rows of 33 columns, and the driver
+/// would look through all names for each.
+struct InOrder<'a> {
+    row: &'a Row,
+    next: usize,
+}
+
+impl<'a> InOrder<'a> {
+    fn get<T: FromSql<'a>>(&mut self, name: &str) -> Result<T, Error> {
+        let columns = self.row.columns();
+        if columns.get(self.next).is_none_or(|column| column.name() != name) {
+            self.next = columns.iter().position(|column| column.name() == name).unwrap_or(columns.len());
+        }
+        self.next += 1;
+        self.row.try_get(self.next - 1).map_err(unreadable)
+    }
+}
+
+fn position(columns: &mut InOrder<'_>) -> Result<Option<Position>, Error> {
+    let (latitude, longitude) = (columns.get::<Option<f64>>("latitude")?, columns.get::<Option<f64>>("longitude")?);
+    let accuracy_km = columns.get::<Option<i32>>("accuracy_km")?.and_then(|km| km.try_into().ok());
     Ok(latitude.zip(longitude).and_then(|(latitude, longitude)| Position::new(latitude, longitude, accuracy_km)))
 }
 
@@ -135,5 +162,9 @@ pub(super) fn id(row: &Row) -> Result<SessionId, Error> {
 }
 
 pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, Error> {
-    row.try_get(column).map_err(|cause| Error::because(ErrorKind::Schema, "reading a session's row", cause))
+    row.try_get(column).map_err(unreadable)
+}
+
+fn unreadable(cause: tokio_postgres::Error) -> Error {
+    Error::because(ErrorKind::Schema, "reading a session's row", cause)
 }
