@@ -1,30 +1,23 @@
-//! When a session was last seen on this node, and whether that still has to be written down.
+//! When a session was last seen on this node, whether that still has to be written down, and which reading of it stands.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
-use crate::{clock::Tick, session::SessionId};
+use crate::clock::Tick;
 
 /// One per session state; shared with the activity writer, which may outlive the state.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct LastSeen {
-    id: SessionId,
     /// Nanoseconds of a [`Tick`]; zero before the first request.
     at: AtomicU64,
     queued: AtomicBool,
+    /// The number of the reading that stands. Beside the time, so that a hit finds both in one place.
+    standing: AtomicU64,
 }
 
 impl LastSeen {
-    pub(crate) const fn new(id: SessionId) -> Self {
-        Self { id, at: AtomicU64::new(0), queued: AtomicBool::new(false) }
-    }
-
-    pub(crate) const fn id(&self) -> SessionId {
-        self.id
-    }
-
     /// The newest request seen here, if any.
     pub(crate) fn at(&self) -> Option<Tick> {
         match self.at.load(Ordering::Acquire) {
@@ -33,23 +26,44 @@ impl LastSeen {
         }
     }
 
-    /// Notes a request. `true` for the first one since the writer took this session: the caller queues it then.
-    ///
-    /// A hot session would otherwise write the same cache line from every core, so the time moves in steps.
-    pub(crate) fn touch(&self, now: Tick) -> bool {
+    /// The number of the reading that stands now; an even one: none does.
+    pub(crate) fn standing(&self) -> u64 {
+        self.standing.load(Ordering::Acquire)
+    }
+
+    /// From here on no reading stands. One after the other: the caller holds the lock of the flights.
+    pub(crate) fn none_stands(&self) {
+        self.standing.store((self.standing.load(Ordering::Relaxed) | 1) + 1, Ordering::Release);
+    }
+
+    /// From here on another reading stands: its number.
+    pub(crate) fn another_stands(&self) -> u64 {
+        let number = (self.standing.load(Ordering::Relaxed) | 1) + 2;
+        self.standing.store(number, Ordering::Release);
+        number
+    }
+
+    /// Whether a request now would change anything. A hot session would otherwise write the same cache line from every core, so
+    /// the time moves in steps.
+    pub(crate) fn is_due(&self, now: Tick) -> bool {
         let last = Tick::from_nanos(self.at.load(Ordering::Relaxed));
-        let queued = self.queued.load(Ordering::Acquire);
-        if queued && now.since(last) < STEP {
+        !self.queued.load(Ordering::Acquire) || now.since(last) >= STEP
+    }
+
+    /// Notes a request. `true` for the first one since the writer took this session: the caller queues it then.
+    pub(crate) fn touch(&self, now: Tick) -> bool {
+        if !self.is_due(now) {
             return false;
         }
-        self.at.fetch_max(now.as_nanos(), Ordering::AcqRel);
-        !queued && !self.queued.swap(true, Ordering::AcqRel)
+        self.at.fetch_max(now.as_nanos(), Ordering::SeqCst);
+        !self.queued.load(Ordering::SeqCst) && !self.queued.swap(true, Ordering::AcqRel)
     }
 
     /// The writer takes it: what is seen from here on queues it again. Read [`LastSeen::at`] *after* this, so that a
     /// touch in between is either in that time or queued anew, never lost.
     pub(crate) fn take(&self) {
-        self.queued.store(false, Ordering::Release);
+        // A swap, and not a store: the look at the time that comes after must not overtake it.
+        self.queued.swap(false, Ordering::SeqCst);
     }
 
     /// The writer could not write it, and keeps it.
@@ -71,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_first_touch_since_a_take_queues_and_no_other() {
-        let seen = LastSeen::new(SessionId::new());
+        let seen = LastSeen::default();
         assert_eq!(seen.at(), None);
         assert!(seen.touch(at(1_000)));
         assert!(!seen.touch(at(1_500)));
@@ -83,7 +97,7 @@ mod tests {
 
     #[test]
     fn time_moves_in_steps_and_never_back() {
-        let seen = LastSeen::new(SessionId::new());
+        let seen = LastSeen::default();
         seen.touch(at(1_000));
         seen.touch(at(1_019));
         assert_eq!(seen.at(), Some(at(1_000)));
@@ -96,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_put_back_is_not_queued_again() {
-        let seen = LastSeen::new(SessionId::new());
+        let seen = LastSeen::default();
         seen.touch(at(1_000));
         seen.take();
         seen.put_back();

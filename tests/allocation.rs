@@ -218,3 +218,45 @@ fn so_it_does_for_what_is_signed() {
     assert!(most <= SIGNED_BOUND, "{most} bytes");
     println!("at most {most} bytes for a signed token of 8 KiB");
 }
+
+/// What a hit allocates through a whole router, by the number of allocations: what handing anything on to a handler takes, and
+/// none more.
+#[test]
+fn a_hit_allocates_what_an_extension_does() {
+    let runtime = runtime();
+    let _tasks = runtime.enter();
+    let sessions = runtime.block_on(in_memory());
+    let token = runtime.block_on(sessions.sign_in(axum_device_sessions::SignIn::new("lena"))).unwrap().access_token;
+    let of = |mut app: Router| {
+        let mut ask = || {
+            let mut request = Request::new(Body::empty());
+            let bearer = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+            request.headers_mut().insert("authorization", bearer);
+            let allocated =
+                measure(|| assert_eq!(runtime.block_on(app.call(request)).unwrap().status(), StatusCode::OK));
+            allocated.count_total
+        };
+        // The first two are no hits of what is looked up first.
+        let last = (0..10).map(|_| ask()).last();
+        last.unwrap()
+    };
+    let extension = axum::Extension(std::sync::Arc::new(()));
+    let floor = Router::new()
+        .route("/", axum::routing::get(async |_: axum::Extension<std::sync::Arc<()>>| {}))
+        .layer(extension)
+        .with_state(());
+    let ours = Router::new()
+        .route("/", axum::routing::get(async |_: axum_device_sessions::CurrentSession| {}))
+        .layer(SessionValidationLayer::new(sessions.clone()))
+        .with_state(());
+    let boxed = Router::new()
+        .route("/", axum::routing::get(async |_: axum_device_sessions::CurrentSession| {}))
+        .layer(SessionValidationLayer::new(sessions.clone()).strict())
+        .with_state(());
+    let (floor, ours, control) = (of(floor), of(ours), of(boxed));
+    println!(
+        "allocations of a request: {ours} with a session, {floor} with an extension alone; {control} where it is read"
+    );
+    assert_eq!(ours, floor);
+    assert!(control > floor, "the control: what waits is counted");
+}

@@ -4,6 +4,7 @@ mod writer;
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -28,16 +29,34 @@ type Queue = HashMap<SessionId, Seen>;
 struct Seen {
     session: Arc<LastSeen>,
     whence: Whence,
+    /// Keeps the session's state until this is written, where no token does.
+    _held: Option<Held>,
 }
+
+/// A session's state, as far as it matters here.
+pub(crate) type Held = Arc<dyn fmt::Debug + Send + Sync>;
 
 impl Recorder {
     /// Notes that a session was used. Never waits, never fails; the lock is held for one entry or a swap, by nobody who
     /// does I/O.
-    pub(crate) fn touch(&self, session: &Arc<LastSeen>, now: Tick, whence: impl FnOnce() -> Whence) {
+    ///
+    /// `who`: its id, and the origin of the request; asked once an interval.
+    pub(crate) fn touch(&self, session: &Arc<LastSeen>, now: Tick, who: impl FnOnce() -> (SessionId, Whence)) {
+        self.touch_and_hold(session, now, || (who(), None));
+    }
+
+    /// The same of a session that perhaps no token on this node names: what is asked of it meanwhile must find that it was seen.
+    pub(crate) fn touch_and_hold(
+        &self,
+        session: &Arc<LastSeen>,
+        now: Tick,
+        who: impl FnOnce() -> ((SessionId, Whence), Option<Held>),
+    ) {
         if session.touch(now) {
-            let seen = Seen { session: Arc::clone(session), whence: whence() };
+            let ((id, whence), held) = who();
+            let seen = Seen { session: Arc::clone(session), whence, _held: held };
             // One that is there is of a state that has been forgotten since, and older.
-            self.queue().insert(session.id(), seen);
+            self.queue().insert(id, seen);
         }
     }
 

@@ -19,6 +19,7 @@ use tokio::{runtime::Handle, sync::watch};
 use super::{
     contact::Contact,
     reading::{Known, Reading},
+    row::{Row, Shared},
     state::State,
     trust::Trust,
 };
@@ -26,7 +27,7 @@ use crate::{
     clock::{Clock, Tick},
     error::{Error, ErrorKind},
     policy::{Deadlines, Lifetimes},
-    session::{EndReason, Session, SessionId},
+    session::{EndReason, Session, SessionId, UserId},
     store::{Loaded, SessionStore},
     telemetry,
 };
@@ -43,9 +44,8 @@ pub(crate) struct LoadLimits {
 /// Reads under way for one session.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    current: Option<Flying>,
-    /// For those who need a read that begins after the current one was sent.
-    next: Option<Arc<Flight>>,
+    /// In a box: sessions are many, and those that are being read few.
+    current: Option<Box<Flying>>,
 }
 
 impl Flights {
@@ -62,11 +62,21 @@ struct Flying {
     flight: Arc<Flight>,
     sent: bool,
     void: bool,
+    /// For those who need a read that begins after this one was sent.
+    next: Option<Arc<Flight>>,
+}
+
+impl Flying {
+    fn new(flight: Arc<Flight>) -> Box<Self> {
+        Box::new(Self { flight, sent: false, void: false, next: None })
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Flight {
     state: Arc<State>,
+    /// Of the token that asked first: mostly the row's, and then kept once.
+    user: Option<UserId>,
     landed: watch::Sender<Option<Landed>>,
 }
 
@@ -77,20 +87,25 @@ struct Landed {
 }
 
 impl Flight {
-    fn new(state: &Arc<State>) -> Arc<Self> {
-        Arc::new(Self { state: Arc::clone(state), landed: watch::Sender::new(None) })
+    fn new(state: &Arc<State>, user: Option<&UserId>) -> Arc<Self> {
+        Arc::new(Self { state: Arc::clone(state), user: user.cloned(), landed: watch::Sender::new(None) })
     }
 }
 
 /// See `SessionCache::read`.
-pub(super) async fn read(loader: &Arc<Loader>, state: &Arc<State>, strict: bool) -> Result<Arc<Reading>, Arc<Error>> {
+pub(super) async fn read(
+    loader: &Arc<Loader>,
+    state: &Arc<State>,
+    user: Option<&UserId>,
+    strict: bool,
+) -> Result<Arc<Reading>, Arc<Error>> {
     for _ in 0..ATTEMPTS {
-        let (mut landing, in_time) = join(loader, state, strict);
+        let (mut landing, in_time) = join(loader, state, user, strict);
         let landed = landing.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
         let Some(Landed { found, void }) = landed else { break };
         let reading = found?;
         // In time: the read began after we asked. Else it is an entry like any other: told of no change, young enough.
-        if in_time || (!void && loader.trust.believes(&reading, loader.clock.tick()) && state.still_has(&reading)) {
+        if in_time || (!void && loader.trust.believes(&reading, loader.clock.tick()) && state.stands(&reading)) {
             return Ok(reading);
         }
     }
@@ -101,12 +116,17 @@ pub(super) async fn read(loader: &Arc<Loader>, state: &Arc<State>, strict: bool)
 const ATTEMPTS: usize = 3;
 
 /// The landing to wait for, and whether its query will be sent after this call.
-fn join(loader: &Arc<Loader>, state: &Arc<State>, strict: bool) -> (watch::Receiver<Option<Landed>>, bool) {
+fn join(
+    loader: &Arc<Loader>,
+    state: &Arc<State>,
+    user: Option<&UserId>,
+    strict: bool,
+) -> (watch::Receiver<Option<Landed>>, bool) {
     let mut flights = state.flights();
-    let Some(flying) = &flights.current else {
-        let flight = Flight::new(state);
+    let Some(flying) = &mut flights.current else {
+        let flight = Flight::new(state, user);
         let landing = flight.landed.subscribe();
-        flights.current = Some(Flying { flight: Arc::clone(&flight), sent: false, void: false });
+        flights.current = Some(Flying::new(Arc::clone(&flight)));
         drop(flights);
         loader.submit(flight);
         return (landing, true);
@@ -117,7 +137,7 @@ fn join(loader: &Arc<Loader>, state: &Arc<State>, strict: bool) -> (watch::Recei
     if !strict && !flying.void {
         return (flying.flight.landed.subscribe(), false);
     }
-    let next = flights.next.get_or_insert_with(|| Flight::new(state));
+    let next = flying.next.get_or_insert_with(|| Flight::new(state, user));
     (next.landed.subscribe(), true)
 }
 
@@ -134,6 +154,7 @@ pub(super) struct Loader {
     queue: Mutex<Queue>,
     /// The last batch has failed.
     failing: AtomicBool,
+    shared: Shared,
 }
 
 #[derive(Debug, Default)]
@@ -142,9 +163,9 @@ struct Queue {
     batches: usize,
 }
 
-/// More ids in a batch bring nothing more, and two connections saturate the reads (measured).
+/// More ids in a batch bring nothing more, and neither do more connections (measured: `benches/compare`, `cold`).
 const IDS_A_BATCH: usize = 256;
-const BATCHES: usize = 2;
+const BATCHES: usize = 3;
 const AFTER_FAILURE: Duration = Duration::from_millis(50);
 
 impl Loader {
@@ -155,7 +176,8 @@ impl Loader {
         lives: Lifetimes,
         limits: LoadLimits,
     ) -> Self {
-        Self { store, clock, trust, contact, lives, limits, queue: Mutex::default(), failing: AtomicBool::new(false) }
+        let (queue, failing, shared) = Default::default();
+        Self { store, clock, trust, contact, lives, limits, queue, failing, shared }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -177,12 +199,19 @@ impl Loader {
         }
     }
 
-    fn known(&self, row: Option<Session>, database_now: time::OffsetDateTime, started: Tick) -> Known {
+    fn known(
+        &self,
+        row: Option<Session>,
+        user: Option<&UserId>,
+        database_now: time::OffsetDateTime,
+        started: Tick,
+    ) -> Known {
         row.map_or(Known::Missing, |mut session| {
             let deadlines = Deadlines::of(&session, database_now, started, self.lives);
-            // A state is only ever looked at by its own requests.
-            session.is_current = true;
-            Known::Row { session, deadlines }
+            if let Some(same) = user.filter(|user| **user == session.user_id) {
+                session.user_id = same.clone();
+            }
+            Known::Row(Row::new(session, deadlines, &self.shared))
         })
     }
 
@@ -218,16 +247,14 @@ impl Slot {
                     loader.contact.answered(started);
                     loader.failing.store(false, Ordering::Relaxed);
                     let mut rows: HashMap<_, _> = sessions.into_iter().map(|row| (row.id, row)).collect();
-                    batch.land(|id| {
+                    batch.land(|Flight { state, user, .. }| {
+                        let id = state.id();
                         if unreadable.contains(&id) {
                             return Err(Arc::new(Error::new(ErrorKind::Unavailable, "reading a session's row")));
                         }
-                        Ok(Arc::new(Reading {
-                            known: loader.known(rows.remove(&id), now, started),
-                            started,
-                            cell: Arc::clone(&cell),
-                            read_again_at: started.after(jittered(loader.limits.max_age, id)),
-                        }))
+                        let known = loader.known(rows.remove(&id), user.as_ref(), now, started);
+                        let read_again_at = started.after(jittered(loader.limits.max_age, id));
+                        Ok(Arc::new(Reading::new(known, started, Arc::clone(&cell), read_again_at)))
                     });
                 }
                 Err(error) => {
@@ -292,20 +319,35 @@ impl Batch {
         self.flights.iter().map(sent).collect()
     }
 
-    fn land(mut self, mut found: impl FnMut(SessionId) -> Result<Arc<Reading>, Arc<Error>>) {
+    fn land(mut self, mut found: impl FnMut(&Flight) -> Result<Arc<Reading>, Arc<Error>>) {
         // Each stays in the batch until it has landed, whatever panics on the way.
         while let Some(flight) = self.flights.last().cloned() {
-            self.land_one(&flight, found(flight.state.id()));
+            self.land_one(&flight, found(&flight));
             self.flights.pop();
         }
     }
 
     fn land_one(&self, flight: &Arc<Flight>, found: Result<Arc<Reading>, Arc<Error>>) {
         let state = &flight.state;
-        if let Ok(Known::Row { session, .. }) = found.as_ref().map(|reading| &reading.known)
-            && let Some(ended) = &session.ended
-            && state.remember_end(ended)
-        {
+        let mut flights = state.flights();
+        let Some(landing) = flights.current.take_if(|flying| Arc::ptr_eq(&flying.flight, flight)) else {
+            return; // Landed before.
+        };
+        let Flying { void, next, .. } = *landing;
+        let ended = match found.as_ref().map(|reading| &reading.known) {
+            Ok(Known::Row(row)) => row.ended(),
+            _ => None,
+        };
+        // Before anybody is told: whoever hears of the end must find that nothing stands that would let the session in.
+        let is_news = ended.is_some_and(|ended| state.remember_end(ended));
+        let replaced = match &found {
+            Ok(reading) if !void => state.store(reading),
+            _ => None,
+        };
+        flights.current = next.clone().map(Flying::new);
+        drop(flights);
+        drop(replaced);
+        if let Some(ended) = ended.filter(|_| is_news) {
             state.changed().notify_waiters();
             // Of a session that this node has let in: how long did the news take? By two clocks, so about. What runs out
             // is no news.
@@ -314,18 +356,6 @@ impl Batch {
                 telemetry::end_seen((self.loader.clock.wall() - ended.at).try_into().unwrap_or_default());
             }
         }
-        let mut flights = state.flights();
-        let Some(Flying { void, .. }) = flights.current.take_if(|flying| Arc::ptr_eq(&flying.flight, flight)) else {
-            return; // Landed before.
-        };
-        let replaced = match &found {
-            Ok(reading) if !void => state.store(reading),
-            _ => None,
-        };
-        let next = flights.next.take();
-        flights.current = next.clone().map(|flight| Flying { flight, sent: false, void: false });
-        drop(flights);
-        drop(replaced);
         flight.landed.send_replace(Some(Landed { found, void }));
         if let Some(next) = next {
             self.loader.submit(next);

@@ -4,29 +4,32 @@
 //!   bounded time.
 //! * [`state`]: one state for a session, whoever holds it; readings are stored by flights alone.
 //! * [`flight`]: misses go out together, in spawned tasks; a change that overtakes a reading makes it void.
+//! * [`front`], [`tokens`]: what is known of tokens, those that are asked for most and all others.
 //!
-//! moka keeps the states alive and nothing more: it has no say in what is true. Its own `get_with` family loses the
+//! Each token holds its session's state, and moka holds the tokens, and nothing more: it has no say in what is true. Its own `get_with` family loses the
 //! race between a load and an invalidation (see `tests/stale_set_race.rs`).
 
 mod contact;
 mod flight;
+mod front;
 mod lease;
 mod reading;
+mod row;
 mod state;
 mod tokens;
 mod trust;
 
 use std::{sync::Arc, time::Duration};
 
-use moka::{policy::EvictionPolicy, sync::Cache};
-
 pub(crate) use self::{
     contact::Contact,
     flight::LoadLimits,
+    front::{Front, OfToken},
     reading::{Known, Reading},
+    row::Row,
     state::State,
     tokens::TokenCache,
-    trust::Trust,
+    trust::{Belief, Trust},
 };
 use self::{flight::Loader, state::Registry};
 use crate::{
@@ -42,8 +45,6 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct SessionCache {
     registry: Arc<Registry>,
-    /// The least recently *looked up* go first. The default policy would refuse new sessions while the cache is full.
-    kept: Cache<SessionId, Arc<State>>,
     loader: Arc<Loader>,
     trust: Arc<Trust>,
     contact: Arc<Contact>,
@@ -56,23 +57,16 @@ impl SessionCache {
         trust: Arc<Trust>,
         lives: Lifetimes,
         limits: LoadLimits,
-        capacity: u64,
     ) -> Self {
-        let kept = Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru()).build();
         let contact = Arc::new(Contact::new(clock.tick(), trust.max_staleness().min(lives.longest_silence())));
         let told = (Arc::clone(&trust), Arc::clone(&contact));
         let loader = Arc::new(Loader::new(store, clock, told, lives, limits));
-        Self { registry: Arc::new(Registry::new()), kept, loader, trust, contact }
+        Self { registry: Arc::new(Registry::new()), loader, trust, contact }
     }
 
-    /// The one state of this session.
+    /// The one state of this session. It lasts for as long as somebody holds it: the tokens that are remembered do.
     pub(crate) fn state(&self, id: SessionId) -> Arc<State> {
-        if let Some(state) = self.kept.get(&id) {
-            return state;
-        }
-        let state = self.registry.find_or_make(id);
-        self.kept.insert(id, Arc::clone(&state));
-        state
+        self.registry.find_or_make(id)
     }
 
     /// The reading to judge by, if there is one that may still be believed.
@@ -83,7 +77,12 @@ impl SessionCache {
             return None;
         }
         // A change, and then a beat, may have been applied since the reading was taken: the beat must not vouch for it.
-        state.still_has(&reading).then_some(reading)
+        state.stands(&reading).then_some(reading)
+    }
+
+    /// Whether a reading of a row may be judged by, to be asked again and again.
+    pub(crate) fn belief(&self, state: &State, reading: Arc<Reading>) -> Belief {
+        self.trust.belief(state, reading)
     }
 
     /// Until when this reading may be believed if nothing more is heard.
@@ -94,10 +93,11 @@ impl SessionCache {
     /// The reading to judge by although the database cannot be asked, for so much longer than it may be believed.
     pub(crate) fn tolerated(&self, state: &State, now: Tick, grace: Duration) -> Option<Arc<Reading>> {
         let reading = state.reading().filter(|_| !grace.is_zero())?;
-        (self.trust.tolerates(&reading, now, grace) && state.still_has(&reading)).then_some(reading)
+        (self.trust.tolerates(&reading, now, grace) && state.stands(&reading)).then_some(reading)
     }
 
-    /// Reads the row, together with whoever else asks for it; with `strict`, by a query that is sent after this call.
+    /// Reads the row, together with whoever else asks for it; with `strict`, by a query that is sent after this call. `user`: whose
+    /// it should be, as far as is known.
     ///
     /// # Errors
     ///
@@ -106,8 +106,13 @@ impl SessionCache {
     /// # Cancel safety
     ///
     /// Dropped, the read goes on for the others.
-    pub(crate) async fn read(&self, state: &Arc<State>, strict: bool) -> Result<Arc<Reading>, Arc<Error>> {
-        flight::read(&self.loader, state, strict).await
+    pub(crate) async fn read(
+        &self,
+        state: &Arc<State>,
+        user: Option<&UserId>,
+        strict: bool,
+    ) -> Result<Arc<Reading>, Arc<Error>> {
+        flight::read(&self.loader, state, user, strict).await
     }
 
     /// After a local end has been committed, before its caller is told: from here on nobody gets in.
@@ -199,12 +204,15 @@ impl SessionCache {
 
 /// A state in no registry and a reading of this row, for `CurrentSession::fake`.
 #[cfg(any(test, feature = "test-util"))]
-pub(crate) fn fake(session: crate::session::Session) -> (Arc<State>, Arc<Reading>) {
+pub(crate) fn fake(session: crate::session::Session) -> (Arc<State>, Belief) {
     let state = Arc::new(Registry::new()).find_or_make(session.id);
     let started = Tick::from_nanos(1);
     let trust = Trust::for_ever(Duration::MAX);
     let read_again_at = Tick::from_nanos(u64::MAX);
     let lives = Lifetimes { idle: Duration::MAX, idle_allowance: Duration::ZERO };
     let deadlines = crate::policy::Deadlines::of(&session, session.created_at, started, lives);
-    (state, Arc::new(Reading { known: Known::Row { session, deadlines }, started, cell: trust.cell(), read_again_at }))
+    let row = Row::new(session, deadlines, &row::Shared::default());
+    let reading = Arc::new(Reading::new(Known::Row(row), started, trust.cell(), read_again_at));
+    let belief = trust.belief(&state, reading);
+    (state, belief)
 }

@@ -1,9 +1,12 @@
 //! What was read, and when.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
-use super::lease::LeaseCell;
-use crate::{clock::Tick, policy::Deadlines, session::Session};
+use super::{lease::LeaseCell, row::Row};
+use crate::clock::Tick;
 
 /// What one read of a row found. Never changed; a newer one takes its place.
 #[derive(Debug)]
@@ -15,13 +18,33 @@ pub(crate) struct Reading {
     pub(crate) cell: Arc<LeaseCell>,
     /// However well the lease holds (`max_age`).
     pub(crate) read_again_at: Tick,
+    /// Its number, once it stands.
+    number: AtomicU64,
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "rows are the rule; a box would cost each hit a second jump")]
 pub(crate) enum Known {
     /// No such row.
     Missing,
     /// A row, ended or not.
-    Row { session: Session, deadlines: Deadlines },
+    Row(Row),
 }
+
+impl Reading {
+    pub(super) const fn new(known: Known, started: Tick, cell: Arc<LeaseCell>, read_again_at: Tick) -> Self {
+        Self { known, started, cell, read_again_at, number: AtomicU64::new(NONE) }
+    }
+
+    /// Its number, if it has ever been what its state holds.
+    pub(super) fn number(&self) -> u64 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// Before its state shows it.
+    pub(super) fn stand_as(&self, number: u64) {
+        self.number.store(number, Ordering::Relaxed);
+    }
+}
+
+/// Of a reading that has not been stored: no such number ever stands.
+const NONE: u64 = u64::MAX;

@@ -36,8 +36,6 @@ pub(crate) struct State {
     registry: Weak<Registry>,
     /// Wakes those who wait for the end: something changed.
     changed: Notify,
-    /// Held by the one refresh of this session that is under way here.
-    refreshing: tokio::sync::Mutex<()>,
     /// When this node last set out to make its cookie anew; 0: never.
     renewal: AtomicU64,
 }
@@ -54,14 +52,14 @@ impl State {
     /// Whose it is, if it has been read.
     pub(super) fn user(&self) -> Option<UserId> {
         match &self.reading()?.known {
-            Known::Row { session, .. } => Some(session.user_id.clone()),
+            Known::Row(row) => Some(row.user_id.clone()),
             Known::Missing => None,
         }
     }
 
-    /// Whether this is still the reading, and nothing has been told that makes it void.
-    pub(super) fn still_has(&self, reading: &Arc<Reading>) -> bool {
-        self.reading.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, reading))
+    /// Whether nothing has been told, or read, that takes its place.
+    pub(super) fn stands(&self, reading: &Reading) -> bool {
+        self.seen.standing() == reading.number()
     }
 
     pub(crate) fn ended(&self) -> Option<&Ended> {
@@ -87,6 +85,7 @@ impl State {
     pub(super) fn distrust(&self) {
         let mut flights = self.flights();
         flights.make_void();
+        self.seen.none_stands();
         let gone = self.reading.swap(None);
         drop(flights);
         drop(gone);
@@ -98,11 +97,6 @@ impl State {
         &self.changed
     }
 
-    /// One refresh at a time, before a connection is taken.
-    pub(crate) const fn refreshing(&self) -> &tokio::sync::Mutex<()> {
-        &self.refreshing
-    }
-
     /// Whether it is the caller who makes its cookie anew: one, and not again for a while, however that turns out.
     pub(crate) fn begin_renewal(&self, now: Tick, pause: Duration) -> bool {
         let last = self.renewal.load(Ordering::Relaxed);
@@ -112,6 +106,7 @@ impl State {
 
     /// Stores what a flight found. The caller holds the lock of the flights and has made sure that it is not void.
     pub(super) fn store(&self, reading: &Arc<Reading>) -> Option<Arc<Reading>> {
+        reading.stand_as(self.seen.another_stands());
         self.reading.swap(Some(Arc::clone(reading)))
     }
 
@@ -158,11 +153,10 @@ impl Registry {
             id,
             reading: ArcSwapOption::empty(),
             ended: OnceLock::new(),
-            seen: Arc::new(LastSeen::new(id)),
+            seen: Arc::default(),
             flights: Mutex::default(),
             registry: Arc::downgrade(self),
             changed: Notify::new(),
-            refreshing: tokio::sync::Mutex::new(()),
             renewal: AtomicU64::new(0),
         });
         shard.insert(id, Arc::downgrade(&state));

@@ -15,8 +15,41 @@ use arc_swap::ArcSwap;
 use super::{
     lease::LeaseCell,
     reading::{Known, Reading},
+    state::State,
 };
-use crate::clock::Tick;
+use crate::{clock::Tick, seen::LastSeen};
+
+/// A reading of a row, and all that says whether it may be judged by, side by side: a hit looks at nothing else of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Belief {
+    /// However badly the lease holds.
+    young_until: Tick,
+    /// However well it holds.
+    read_again_at: Tick,
+    /// Of the reading, and where the number of the one that stands is.
+    number: u64,
+    seen: Arc<LastSeen>,
+    cell: Arc<LeaseCell>,
+    reading: Arc<Reading>,
+}
+
+impl Belief {
+    pub(crate) const fn reading(&self) -> &Arc<Reading> {
+        &self.reading
+    }
+
+    pub(crate) const fn seen(&self) -> &Arc<LastSeen> {
+        &self.seen
+    }
+
+    /// As [`Trust::believes`]; and nothing has been told meanwhile.
+    pub(crate) fn holds(&self, now: Tick) -> bool {
+        // In this order: a change, and then a beat, may be applied meanwhile, and the beat must not vouch for it.
+        (now < self.young_until || self.cell.holds(now))
+            && now < self.read_again_at
+            && self.seen.standing() == self.number
+    }
+}
 
 /// The rule of trust, and the lease that is current.
 #[derive(Debug)]
@@ -56,7 +89,19 @@ impl Trust {
         match &reading.known {
             // No notification is owed for a row that is not there.
             Known::Missing => young,
-            Known::Row { .. } => (young || reading.cell.holds(now)) && now < reading.read_again_at,
+            Known::Row(_) => (young || reading.cell.holds(now)) && now < reading.read_again_at,
+        }
+    }
+
+    /// The same of a row, to be asked again and again.
+    pub(crate) fn belief(&self, state: &State, reading: Arc<Reading>) -> Belief {
+        Belief {
+            young_until: reading.started.after(self.max_staleness),
+            read_again_at: reading.read_again_at,
+            number: reading.number(),
+            seen: Arc::clone(state.seen()),
+            cell: Arc::clone(&reading.cell),
+            reading,
         }
     }
 
@@ -64,7 +109,7 @@ impl Trust {
     /// `grace` longer than it could be believed. Counted from the last instant at which it was known to be true.
     pub(crate) fn tolerates(&self, reading: &Reading, now: Tick, grace: Duration) -> bool {
         let true_at = reading.started.max(reading.cell.told_up_to());
-        matches!(reading.known, Known::Row { .. }) && now < true_at.after(self.max_staleness + grace)
+        matches!(reading.known, Known::Row(_)) && now < true_at.after(self.max_staleness + grace)
     }
 
     pub(crate) fn new_lease(&self) {
@@ -92,7 +137,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn reading(trust: &Trust, started: Tick) -> Reading {
-        Reading { known: Known::Missing, started, cell: trust.cell(), read_again_at: Tick::from_nanos(u64::MAX) }
+        Reading::new(Known::Missing, started, trust.cell(), Tick::from_nanos(u64::MAX))
     }
 
     #[test]

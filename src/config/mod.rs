@@ -194,8 +194,11 @@ impl SessionsBuilder {
         Self { max_age, ..self }
     }
 
-    /// How many sessions, and as many tokens, are kept in memory. Default: 100,000. A session
-    /// that finds no room costs a read, nothing else; the least recently used go first.
+    /// How many tokens are kept in memory, each with its session; about 1,000 bytes each. Default: 100,000. One that finds no
+    /// room costs a check of its signature and a read, nothing else; the least recently used go first.
+    ///
+    /// Up to a quarter of the room (16,384 tokens at most) is for those that are asked for most, which may stand in both parts;
+    /// so fewer sessions than this may fit.
     pub fn max_cached_sessions(self, max_cached_sessions: u64) -> Self {
         Self { max_cached_sessions, ..self }
     }

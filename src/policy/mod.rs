@@ -38,8 +38,8 @@ impl Lifetimes {
 pub(crate) struct Deadlines {
     idle: Tick,
     absolute: Tick,
-    /// How long ago the user had proved who they are when the row was read.
-    authenticated: (Tick, Duration),
+    /// When the row was read, and how long ago (in nanoseconds) the user had proved who they are then.
+    authenticated: (Tick, u64),
 }
 
 impl Deadlines {
@@ -59,8 +59,14 @@ impl Deadlines {
             absolute = read_started;
         }
         // The other way round: an age may not come out too small.
-        let authenticated = (read_started, (database_now - session.authenticated_at).try_into().unwrap_or_default());
+        let age = Duration::try_from(database_now - session.authenticated_at).unwrap_or_default();
+        let authenticated = (read_started, u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
         Self { idle, absolute, authenticated }
+    }
+
+    /// When it ends whatever happens, and when for want of requests unless one has come since.
+    pub(crate) const fn absolute_and_idle(self) -> (Tick, Tick) {
+        (self.absolute, self.idle)
     }
 
     /// How long until the absolute end.
@@ -71,13 +77,18 @@ impl Deadlines {
     /// How long ago the user proved who they are.
     pub(crate) fn authenticated_since(self, now: Tick) -> Duration {
         let (read, age) = self.authenticated;
-        age.saturating_add(now.since(read))
+        Duration::from_nanos(age).saturating_add(now.since(read))
     }
+}
+
+/// When a session with this idle deadline, last seen on this node at `seen`, is idle.
+pub(crate) fn idle_at(idle: Tick, seen: Option<Tick>, lives: Lifetimes) -> Tick {
+    seen.map_or(idle, |seen| idle.max(seen.after(lives.idle + lives.idle_allowance)))
 }
 
 /// When and why a session with these deadlines, last seen on this node at `seen`, ends if nothing happens.
 pub(crate) fn ends_at(deadlines: Deadlines, seen: Option<Tick>, lives: Lifetimes) -> (Tick, EndReason) {
-    let idle = seen.map_or(deadlines.idle, |seen| deadlines.idle.max(seen.after(lives.idle + lives.idle_allowance)));
+    let idle = idle_at(deadlines.idle, seen, lives);
     if deadlines.absolute <= idle { (deadlines.absolute, EndReason::Absolute) } else { (idle, EndReason::Idle) }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// What a session runs on, for display. Taken from what the client says of itself: never a proof of anything.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

@@ -189,13 +189,6 @@ impl fmt::Debug for Session {
     }
 }
 
-impl Session {
-    /// What [`SignIn::claims`](crate::SignIn::claims) gave.
-    pub(crate) fn given_claims(&self) -> serde_json::Map<String, serde_json::Value> {
-        self.claims.as_ref().and_then(serde_json::Value::as_object).cloned().unwrap_or_default()
-    }
-}
-
 #[cfg(any(test, feature = "test-util"))]
 impl Session {
     /// A live session of this user, made up, a day long.

@@ -125,7 +125,7 @@ impl Sessions {
     /// The session that the browser had before: its cookie is overwritten, so nobody will end it any more.
     pub(super) fn held_by(&self, browser: &Browser) -> Option<SessionId> {
         let loopback = browser.loopback_cookie.as_ref().filter(|_| self.is_on_loopback(browser));
-        self.named_by_token(browser.cookie.as_ref().or(loopback)?, TokenUse::Cookie)
+        self.named_by_token(browser.cookie.as_ref().or(loopback)?.as_bytes(), TokenUse::Cookie)
     }
 
     pub(super) async fn end_replaced(&self, id: SessionId, by: SessionId) {

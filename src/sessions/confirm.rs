@@ -45,7 +45,7 @@ impl InUseQueue {
 impl Inner {
     /// This token was let in. The first time for each token that a refresh made, the database is to know.
     pub(super) fn note_use(&self, token: &KnownToken, current: &CurrentSession) {
-        let Some(generation) = token.generation.filter(|_| token.usage == TokenUse::Access) else { return };
+        let Some(generation) = token.generation().filter(|_| token.usage == TokenUse::Access) else { return };
         if token.is_first_use() && !current.has_seen(generation) {
             self.in_use.add(InUse::new(token.state.id(), generation));
         }

@@ -1,17 +1,19 @@
 //! The session of the request.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::{KnownToken, validate::FRESH};
+use super::{KnownToken, Sessions, keys::InForce, validate::FRESH};
 use crate::{
-    cache::{Known, Reading},
+    cache::{Belief, Known, OfToken, Reading, Row},
     clock::Tick,
-    policy::{self, Deadlines, Lifetimes},
+    policy::{self, Lifetimes},
+    seen::LastSeen,
     session::{Device, EndReason, Session, SessionId, UserId},
+    token::TokenUse,
 };
 
 /// The live session of the request being handled: proof that the layer has checked it. Take it as an argument of a
@@ -29,16 +31,103 @@ use crate::{
 /// cannot be asked, still reject.
 #[derive(Clone, Debug)]
 pub struct CurrentSession {
-    token: Arc<KnownToken>,
-    reading: Arc<Reading>,
+    live: Arc<Live>,
     /// The request came over plain http from this very machine, and that is allowed.
     on_loopback: bool,
 }
 
+/// A token that was let in, by a reading of a live row; and all that a hit looks at to see whether it still is, side by side: what
+/// lies elsewhere is out of the processor's cache, where there are many sessions. One count for all of it, since each request
+/// adds to it.
+pub(super) struct Live {
+    /// The token itself, where it stands in front.
+    text: Box<[u8]>,
+    usage: TokenUse,
+    #[cfg(feature = "jwks")]
+    is_foreign: bool,
+    /// The token expires, or the session's absolute end comes.
+    until: Tick,
+    /// Unless it has been seen since.
+    idle: Tick,
+    belief: Belief,
+    keys: Option<Arc<InForce>>,
+    token: Arc<KnownToken>,
+}
+
+impl Live {
+    fn new(token: Arc<KnownToken>, belief: Belief) -> Self {
+        let (absolute, idle) = match &belief.reading().known {
+            Known::Row(row) => row.deadlines.absolute_and_idle(),
+            Known::Missing => (Tick::ZERO, Tick::ZERO),
+        };
+        Self {
+            text: Box::default(),
+            usage: token.usage,
+            #[cfg(feature = "jwks")]
+            is_foreign: token.foreign.is_some(),
+            until: absolute.min(token.expires),
+            idle,
+            belief,
+            keys: token.keys.clone(),
+            token,
+        }
+    }
+
+    /// The same with its token.
+    pub(super) fn in_front(&self, text: &[u8]) -> Arc<Self> {
+        let this = Self::new(Arc::clone(&self.token), self.belief.clone());
+        Arc::new(Self { text: text.into(), ..this })
+    }
+
+    /// Whether what let this token in does so still. All else that the judge looks at cannot have changed: a token never does, and
+    /// a reading neither; and once it is known to have ended, no reading stands.
+    pub(super) fn lets_in(&self, usage: TokenUse, now: Tick, sessions: &Sessions) -> bool {
+        #[cfg(feature = "jwks")]
+        if self.is_foreign && !sessions.issuer_still_holds(&self.token) {
+            return false;
+        }
+        self.usage == usage
+            && now < self.until
+            && self.keys.as_ref().is_none_or(|keys| keys.still())
+            && (now < self.idle || now < policy::idle_at(self.idle, self.seen().at(), sessions.0.settings.lives))
+            && self.belief.holds(now)
+    }
+
+    pub(super) const fn seen(&self) -> &Arc<LastSeen> {
+        self.belief.seen()
+    }
+
+    pub(super) const fn token(&self) -> &Arc<KnownToken> {
+        &self.token
+    }
+}
+
+/// Without the token.
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reading = self.belief.reading();
+        f.debug_struct("Live").field("token", &self.token).field("reading", reading).finish_non_exhaustive()
+    }
+}
+
+impl OfToken for Live {
+    fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 impl CurrentSession {
     /// Only the judge makes one, of a reading of a live row.
-    pub(super) const fn new(token: Arc<KnownToken>, reading: Arc<Reading>) -> Self {
-        Self { token, reading, on_loopback: false }
+    pub(super) fn new(token: Arc<KnownToken>, belief: Belief) -> Self {
+        Self::of(Arc::new(Live::new(token, belief)))
+    }
+
+    pub(super) const fn of(live: Arc<Live>) -> Self {
+        Self { live, on_loopback: false }
+    }
+
+    pub(super) const fn live(&self) -> &Arc<Live> {
+        &self.live
     }
 
     /// As the session of such a request.
@@ -53,31 +142,31 @@ impl CurrentSession {
     /// Its id.
     #[must_use]
     pub fn id(&self) -> SessionId {
-        self.token.state.id()
+        self.token().state.id()
     }
 
     /// Whose it is.
     #[must_use]
     pub fn user_id(&self) -> &UserId {
-        &self.token.user_id
+        &self.token().user_id
     }
 
     /// What it runs on.
     #[must_use]
     pub fn device(&self) -> &Device {
-        &self.row().0.device
+        &self.row().device
     }
 
     /// A copy of the session with all that is known of it, active now.
     #[must_use]
     pub fn session(&self) -> Session {
-        let (session, _) = self.row();
-        match self.token.home.upgrade() {
+        let session = self.row().session(self.id());
+        match self.token().home.upgrade() {
             Some(home) => {
                 let now = home.clock.tick();
-                home.up_to_date(session.clone(), self.token.state.seen().at(), now, home.clock.wall())
+                home.up_to_date(session, self.token().state.seen().at(), now, home.clock.wall())
             }
-            None => session.clone(),
+            None => session,
         }
     }
 
@@ -85,21 +174,21 @@ impl CurrentSession {
     /// [`Sessions::reauthenticated`](super::Sessions::reauthenticated).
     #[must_use]
     pub fn authenticated_at(&self) -> OffsetDateTime {
-        self.row().0.authenticated_at
+        self.row().authenticated_at()
     }
 
     /// Whether that was no longer ago than `at_most`, by what this node has read.
     pub(crate) fn is_fresh(&self, at_most: Duration) -> bool {
         // A made-up session is as fresh as a test wants.
-        let Some(home) = self.token.home.upgrade() else { return true };
-        self.row().1.authenticated_since(home.clock.tick()) <= at_most
+        let Some(home) = self.token().home.upgrade() else { return true };
+        self.row().deadlines.authenticated_since(home.clock.tick()) <= at_most
     }
 
     /// Whether reading the row again would tell nothing new: it was read a moment ago, and not before this token was made.
     pub(crate) fn was_just_read(&self) -> bool {
-        let Some(home) = self.token.home.upgrade() else { return true };
-        let newer = self.token.generation.is_some_and(|generation| generation > self.row().0.generations.current);
-        !newer && home.clock.tick().since(self.reading.started) < FRESH
+        let Some(home) = self.token().home.upgrade() else { return true };
+        let newer = self.token().generation().is_some_and(|generation| generation > self.row().generations().current);
+        !newer && home.clock.tick().since(self.reading().started) < FRESH
     }
 
     /// The application's own data that was given at sign-in, read as `T`; `None` where none was given.
@@ -108,11 +197,11 @@ impl CurrentSession {
     ///
     /// Where it is something else than a `T`.
     pub fn metadata<T: DeserializeOwned>(&self) -> Result<Option<T>, serde_json::Error> {
-        self.row().0.metadata.as_ref().map(T::deserialize).transpose()
+        self.row().metadata().map(T::deserialize).transpose()
     }
 
     pub(super) fn given_claims(&self) -> Map<String, Value> {
-        self.row().0.given_claims()
+        self.row().given_claims()
     }
 
     /// Waits until the session has ended, wherever and by whatever it is ended, and says why: for WebSockets, event
@@ -126,41 +215,41 @@ impl CurrentSession {
     ///
     /// Drop it at any time.
     pub fn ended(&self) -> impl Future<Output = EndReason> + Send + use<> {
-        super::wait::ended(Arc::clone(&self.token))
+        super::wait::ended(Arc::clone(self.token()))
     }
 
     /// When it ends if nothing happens.
     pub(super) fn ends_at(&self, lives: Lifetimes) -> Tick {
-        policy::ends_at(self.row().1, self.token.state.seen().at(), lives).0
+        policy::ends_at(self.row().deadlines, self.token().state.seen().at(), lives).0
     }
 
     #[expect(clippy::unreachable, reason = "see `new`")]
-    fn row(&self) -> (&Session, Deadlines) {
-        match &self.reading.known {
-            Known::Row { session, deadlines } => (session, *deadlines),
+    fn row(&self) -> &Row {
+        match &self.reading().known {
+            Known::Row(row) => row,
             Known::Missing => unreachable!("made of a live row"),
         }
     }
 
     /// Whether the database was known to have heard that this generation of its tokens is in use.
     pub(super) fn has_seen(&self, generation: u64) -> bool {
-        let generations = self.row().0.generations;
+        let generations = self.row().generations();
         // The first one has no predecessor that could be presented again.
         generation <= 1 || (generations.current == generation && generations.seen)
     }
 
     /// What a new token of it is made with: the generation, and how long the session may live yet.
     pub(super) fn left(&self, now: Tick) -> (u64, Duration) {
-        let (session, deadlines) = self.row();
-        (session.generations.current, deadlines.absolute_left(now))
+        let row = self.row();
+        (row.generations().current, row.deadlines.absolute_left(now))
     }
 
     pub(super) fn reading(&self) -> &Reading {
-        &self.reading
+        self.live.belief.reading()
     }
 
-    pub(crate) const fn token(&self) -> &Arc<KnownToken> {
-        &self.token
+    pub(crate) fn token(&self) -> &Arc<KnownToken> {
+        &self.live.token
     }
 
     /// A session of this user, made up, for tests of handlers: `me(CurrentSession::fake("ahmed"))`. It is in no store.
@@ -168,7 +257,7 @@ impl CurrentSession {
     #[must_use]
     pub fn fake(user: impl Into<UserId>) -> Self {
         let session = Session::fake(user.into());
-        let (state, reading) = crate::cache::fake(session.clone());
-        Self { token: Arc::new(KnownToken::fake(session.user_id, state)), reading, on_loopback: false }
+        let (state, belief) = crate::cache::fake(session.clone());
+        Self::new(Arc::new(KnownToken::fake(session.user_id, state)), belief)
     }
 }

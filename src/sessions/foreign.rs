@@ -6,11 +6,12 @@ use tokio::time::Instant;
 
 use super::{Inner, KnownToken, Refusal, Refused, Sessions, identify::Unidentified, keys::KeySet, validate::Newcomer};
 use crate::{
+    cache::Row,
     clock::Tick,
     device,
     error::{Error, ErrorKind},
     fields::UserAgentAlone,
-    session::{Session, SessionId, UserId},
+    session::{SessionId, UserId},
     store::NewSession,
     token::{
         TokenUse, VerifiedToken,
@@ -65,14 +66,14 @@ impl Sessions {
     }
 
     /// Whether the keys by which a remembered token was verified still hold.
-    pub(super) fn still_holds(&self, known: &KnownToken) -> bool {
+    pub(super) fn issuer_still_holds(&self, known: &KnownToken) -> bool {
         known.foreign.as_ref().is_none_or(|foreign| self.0.issuers.holds(foreign.stamp))
     }
 
     /// The token, once its issuer has been asked for its key.
     pub(super) async fn fetch_keys_and_identify(
         &self,
-        token: &str,
+        token: &[u8],
         keys: PendingKeys,
         deadline: Instant,
     ) -> Result<Arc<KnownToken>, Option<Refused>> {
@@ -96,7 +97,7 @@ impl Sessions {
         let (inner, token) = (Arc::clone(&self.0), Arc::clone(token));
         self.detached(ADOPTING, async move {
             let Some(Foreign { issuer, adopt_for: Some(longest), .. }) = &token.foreign else { return Ok(false) };
-            let _one = token.state.refreshing().lock().await;
+            let _one = inner.refreshing.take(&token.state.id()).await;
             inner.register(token.state.id(), token.user_id.clone(), issuer, *longest, newcomer).await?;
             Ok(true)
         })
@@ -135,11 +136,11 @@ impl Inner {
 
 impl KnownToken {
     /// Whether a row can be its session's: ids of issuers may be the same UUIDs.
-    pub(super) fn may_be_of(&self, session: &Session) -> bool {
+    pub(super) fn may_be_of(&self, row: &Row) -> bool {
         match &self.foreign {
-            Some(foreign) if foreign.adopt_for.is_some() => session.issuer.as_deref() == Some(&*foreign.issuer),
+            Some(foreign) if foreign.adopt_for.is_some() => row.issuer() == Some(&*foreign.issuer),
             // Signed in here, or registered by other means.
-            _ => session.issuer.is_none(),
+            _ => row.issuer().is_none(),
         }
     }
 

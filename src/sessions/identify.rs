@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    num::NonZeroU64,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +12,10 @@ use std::{
 
 #[cfg(feature = "jwks")]
 use super::foreign::Foreign;
-use super::{Inner, Refusal, Refused, Sessions, keys::KeySet};
+use super::{
+    Inner, Refusal, Refused, Sessions,
+    keys::{InForce, KeySet},
+};
 #[cfg(feature = "jwks")]
 use crate::token::issuer::PendingKeys;
 use crate::{
@@ -26,18 +30,20 @@ pub(crate) struct KnownToken {
     pub(crate) user_id: UserId,
     pub(super) usage: TokenUse,
     /// The refresh generation that it belongs to, if it has one.
-    pub(super) generation: Option<u64>,
+    generation: Option<NonZeroU64>,
     /// The second factor of its session was still to come when it was made.
     pub(super) pending: bool,
     used: AtomicBool,
     /// From here on it has expired, leeway included: worked out from `exp` when it was verified, so that a step of the
     /// wall clock neither revives it nor kills it.
-    expires: Tick,
+    pub(super) expires: Tick,
     /// From here on a cookie is to be made anew.
     renew_at: Tick,
     /// The whole payload as JSON, where it holds more than this crate's own claims.
     pub(crate) claims: Option<Box<str>>,
     pub(crate) state: Arc<State>,
+    /// Whether those that verified it hold; none behind a made-up session.
+    pub(super) keys: Option<Arc<InForce>>,
     #[cfg(feature = "jwks")]
     pub(super) foreign: Option<Foreign>,
     /// Whose it is: a request may pass the layers of several `Sessions`.
@@ -57,15 +63,30 @@ impl KnownToken {
             renew_at: Tick::from_nanos(u64::MAX),
             claims: None,
             state,
+            keys: None,
             #[cfg(feature = "jwks")]
             foreign: None,
             home: Weak::new(),
         }
     }
 
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.generation.map(NonZeroU64::get)
+    }
+
     /// `true` the first time.
     pub(super) fn is_first_use(&self) -> bool {
         !self.used.load(Ordering::Relaxed) && !self.used.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether it is good for this use, by what was found when it was verified: until it expires, or its key is taken away.
+    fn holds(&self, usage: TokenUse) -> bool {
+        self.usage == usage && self.keys.as_ref().is_none_or(|keys| keys.still())
+    }
+
+    /// Whether it has not expired.
+    pub(super) fn is_current(&self, now: Tick) -> bool {
+        now < self.expires
     }
 
     /// Whether it is a cookie that is to be made anew.
@@ -99,37 +120,43 @@ pub(crate) enum Unidentified {
 
 impl Sessions {
     /// The session that a token names, if that can be said at once: whether or not the token has expired.
-    pub(crate) fn named_by_token(&self, token: &str, usage: TokenUse) -> Option<SessionId> {
+    pub(crate) fn named_by_token(&self, token: &[u8], usage: TokenUse) -> Option<SessionId> {
         match self.identify(token, usage, self.tick()) {
             Ok(known) => Some(known.state.id()),
-            Err(Unidentified::Refused(refused)) => refused.named.map(|(session, _)| session),
+            Err(Unidentified::Refused(refused)) => refused.named.map(|named| named.0),
             #[cfg(feature = "jwks")]
             Err(Unidentified::NeedsKeys(_)) => None,
         }
     }
 
     /// The session that a token names, if its signature and its claims are right. No database, no session check.
-    pub(super) fn identify(&self, token: &str, usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Unidentified> {
-        let set = self.0.key_set.load();
-        let known = match set.known.get(token) {
-            Some(known) if known.usage == usage && self.still_holds(&known) => known,
-            _ => self.verify(&set, token, usage, now)?,
+    pub(super) fn identify(&self, token: &[u8], usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Unidentified> {
+        let known = match self.0.tokens.get(token) {
+            Some(known) if self.still_holds(&known, usage) => known,
+            _ => self.verify(&self.0.key_set.load_full(), token, usage, now)?,
         };
-        if known.expires <= now {
-            let named = (!known.pending).then(|| known.named());
+        if !known.is_current(now) {
+            let named = (!known.pending).then(|| Box::new(known.named()));
             return Err(Unidentified::Refused(Refused { why: Refusal::TokenExpired, named }));
         }
         Ok(known)
     }
 
-    /// Remembered beside the keys that verified it: these may be replaced just now.
+    /// Whether a token that was verified before need not be verified again for this use.
+    pub(super) fn still_holds(&self, known: &KnownToken, usage: TokenUse) -> bool {
+        known.holds(usage) && self.issuer_still_holds(known)
+    }
+
+    /// Remembered with the keys that verified it: these may be replaced just now.
     pub(super) fn verify(
         &self,
         set: &KeySet,
-        token: &str,
+        token: &[u8],
         usage: TokenUse,
         now: Tick,
     ) -> Result<Arc<KnownToken>, Unidentified> {
+        // Whatever is no text is no token.
+        let token = std::str::from_utf8(token).unwrap_or_default();
         #[cfg(feature = "jwks")]
         if usage == TokenUse::Access
             && let Some(foreign) = self.verify_foreign(set, token, now)
@@ -170,24 +197,26 @@ impl Sessions {
         let known = Arc::new(KnownToken {
             user_id,
             usage,
-            generation,
+            // Counted from one.
+            generation: generation.map(|generation| NonZeroU64::new(generation).unwrap_or(NonZeroU64::MIN)),
             pending,
             used: AtomicBool::new(false),
             expires: now.after(expires_in),
             renew_at,
             claims,
             state: self.0.cache.state(session_id),
+            keys: Some(Arc::clone(set.in_force())),
             #[cfg(feature = "jwks")]
             foreign,
             home: Arc::downgrade(&self.0),
         });
-        set.known.insert(token, Arc::clone(&known));
+        self.0.tokens.insert(token.as_bytes(), Arc::clone(&known));
         known
     }
 
     #[cfg(not(feature = "jwks"))]
     #[expect(clippy::unused_self, reason = "with `jwks`, keys may be taken back")]
-    const fn still_holds(&self, _known: &KnownToken) -> bool {
+    const fn issuer_still_holds(&self, _known: &KnownToken) -> bool {
         true
     }
 }

@@ -1,27 +1,44 @@
 //! The keys that hold now, and changing them while requests are under way.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
-use super::{KnownToken, Sessions};
+use super::Sessions;
 use crate::{
-    cache::TokenCache,
-    config::Settings,
     error::ConfigError,
     token::{AccessTokens, TokenKeys},
 };
 
-/// Keys, and the tokens that they have verified. One value, swapped as one: a check that began under the old keys remembers
-/// its token beside the old keys, where no later request looks. (Beside the new ones it would outlive its key: a swap that
-/// empties a common cache cannot empty it of what is put in a moment later.)
+/// Keys, and whether they still hold. Each token that is remembered knows whether the keys that verified it do, so a check that began
+/// under the old ones remembers its token for nothing. (Else it would outlive its key: a swap that empties the cache cannot
+/// empty it of what is put in a moment later.)
 pub(super) struct KeySet {
     pub(super) keys: TokenKeys,
-    pub(super) known: TokenCache<KnownToken>,
+    in_force: Arc<InForce>,
+}
+
+/// Whether some keys still hold. All that is kept of them with a token: keys that were replaced are not to stay in memory.
+#[derive(Debug, Default)]
+pub(super) struct InForce {
+    replaced: AtomicBool,
 }
 
 impl KeySet {
-    pub(super) fn new(keys: TokenKeys, settings: &Settings) -> Self {
-        let lifetime = settings.access_token_ttl.max(super::KEEP_FOREIGN_TOKENS);
-        Self { keys, known: TokenCache::new(settings.max_cached_sessions, lifetime) }
+    pub(super) fn new(keys: TokenKeys) -> Self {
+        Self { keys, in_force: Arc::default() }
+    }
+
+    pub(super) const fn in_force(&self) -> &Arc<InForce> {
+        &self.in_force
+    }
+}
+
+impl InForce {
+    /// Whether what they verified counts.
+    pub(super) fn still(&self) -> bool {
+        !self.replaced.load(Ordering::Acquire)
     }
 }
 
@@ -67,7 +84,8 @@ impl Sessions {
             ));
         }
         self.0.key_set.load().keys.same_but_for_keys(&keys)?;
-        self.0.key_set.store(Arc::new(KeySet::new(keys, &self.0.settings)));
+        let replaced = self.0.key_set.swap(Arc::new(KeySet::new(keys)));
+        replaced.in_force.replaced.store(true, Ordering::Release);
         tracing::info!("the keys of access tokens have been replaced");
         Ok(())
     }
@@ -88,6 +106,7 @@ mod tests {
     use super::*;
     use crate::{
         MemoryStore, SessionsBuilder, SignIn, SigningKey, VerifyingKey,
+        cache::TokenCache,
         sessions::{Refusal, identify::Unidentified},
         token::TokenUse,
     };
@@ -107,7 +126,7 @@ mod tests {
     }
 
     fn is_accepted(sessions: &Sessions, token: &str) -> bool {
-        match sessions.identify(token, TokenUse::Access, sessions.tick()) {
+        match sessions.identify(token.as_bytes(), TokenUse::Access, sessions.tick()) {
             Ok(_) => true,
             Err(refused) => {
                 assert!(matches!(refused, Unidentified::Refused(refused) if refused.why == Refusal::InvalidToken));
@@ -135,23 +154,21 @@ mod tests {
         let (sessions, token) = signed_in().await;
         let in_hand = sessions.0.key_set.load_full();
         sessions.replace_keys(AccessTokens::hs256(NEW).unwrap()).unwrap();
-        let known = sessions.verify(&in_hand, &token, TokenUse::Access, sessions.tick()).unwrap();
-        assert!(in_hand.known.get(&token).is_some(), "remembered, beside the old keys");
-        assert!(!is_accepted(&sessions, &token), "and no later request finds it");
+        let known = sessions.verify(&in_hand, token.as_bytes(), TokenUse::Access, sessions.tick()).unwrap();
+        assert!(sessions.0.tokens.get(token.as_bytes()).is_some_and(|one| Arc::ptr_eq(&one, &known)), "remembered");
+        assert!(!is_accepted(&sessions, &token), "by keys that do not hold any more");
 
         // The control: keys that are swapped and a cache that is emptied, one after the other; the same order of steps.
-        let naive = (
-            ArcSwap::from_pointee(AccessTokens::hs256(OLD).unwrap().seal().unwrap()),
-            KeySet::new(AccessTokens::hs256(OLD).unwrap().seal().unwrap(), &sessions.0.settings).known,
-        );
-        naive.1.insert(&token, Arc::clone(&known));
+        let naive =
+            (ArcSwap::from_pointee(AccessTokens::hs256(OLD).unwrap().seal().unwrap()), TokenCache::new(100).unwrap());
+        naive.1.insert(token.as_bytes(), Arc::clone(&known));
         let in_hand = naive.0.load_full();
         naive.0.store(Arc::new(AccessTokens::hs256(NEW).unwrap().seal().unwrap()));
         naive.1.forget_all();
-        assert!(naive.1.get(&token).is_none());
+        assert!(naive.1.get(token.as_bytes()).is_none());
         assert!(in_hand.verify(&token, TokenUse::Access, sessions.0.clock.wall()).is_ok());
-        naive.1.insert(&token, known);
-        assert!(naive.1.get(&token).is_some(), "let in by a key that is gone, until it expires");
+        naive.1.insert(token.as_bytes(), known);
+        assert!(naive.1.get(token.as_bytes()).is_some(), "let in by a key that is gone, until it expires");
     }
 
     #[tokio::test]

@@ -60,17 +60,18 @@ pub(crate) use self::{
     validate::{Caller, PendingRead, Validation},
     verdict::{Refusal, Refused, Verdict},
 };
-use self::{confirm::InUseQueue, keys::KeySet, turns::Turns};
+use self::{confirm::InUseQueue, current::Live, keys::KeySet, turns::Turns};
 #[cfg(feature = "jwks")]
 use crate::token::issuer::Issuers;
 use crate::{
     activity::{self, Command, Recorder},
-    cache::{LoadLimits, SessionCache, Trust},
+    cache::{Front, LoadLimits, SessionCache, TokenCache, Trust},
     clock::{Clock, Tick},
     config::{Parts, SessionsBuilder, Settings},
     error::{ConfigError, Error},
     notice::{Desk, Links, Worker},
     origin::Locator,
+    session::{SessionId, UserId},
     store::{Change, ChangeFeed, Changes, SessionStore},
     token::{AlertLinks, DeviceCookies, refresh::RefreshTokens},
 };
@@ -86,6 +87,9 @@ pub(crate) struct Inner {
     store: Arc<dyn SessionStore>,
     cache: Arc<SessionCache>,
     key_set: ArcSwap<KeySet>,
+    /// The live sessions of the tokens that are asked for most, ready to be handed on.
+    front: Front<Live>,
+    tokens: TokenCache<KnownToken>,
     #[cfg(feature = "jwks")]
     issuers: Issuers,
     /// No server secret was given, so the HS256 secret is their root too.
@@ -101,7 +105,8 @@ pub(crate) struct Inner {
     locator: Option<Arc<dyn Locator>>,
     desk: Desk,
     alert_links: Option<Arc<AlertLinks>>,
-    signing_in: Arc<Turns>,
+    signing_in: Arc<Turns<UserId>>,
+    refreshing: Arc<Turns<SessionId>>,
     in_use: Arc<InUseQueue>,
     /// Nobody else can change anything.
     alone: bool,
@@ -139,7 +144,10 @@ impl Sessions {
         let (device_cookies, locator, alert_links) = (parts.device_cookies, parts.locator, parts.alert_links);
         #[cfg(feature = "jwks")]
         let issuers = Issuers::seal(parts.issuers, access_tokens.name(), &clock)?;
-        let key_set = ArcSwap::from_pointee(KeySet::new(access_tokens.seal()?, &settings));
+        let key_set = ArcSwap::from_pointee(KeySet::new(access_tokens.seal()?));
+        let front = Front::new(settings.max_cached_sessions);
+        let tokens = TokenCache::new(settings.max_cached_sessions - front.room())
+            .map_err(|cause| ConfigError::because("the operating system has no randomness", cause))?;
         let changes = store.changes(&clock, settings.max_staleness);
         let alone = matches!(changes, Changes::OnlyHere);
         let trust = Arc::new(match changes {
@@ -147,9 +155,7 @@ impl Sessions {
             Changes::Untold | Changes::Feed(_) => Trust::by_time(settings.max_staleness),
         });
         let limits = LoadLimits { timeout: settings.load_timeout, max_age: settings.max_age };
-        let capacity = settings.max_cached_sessions;
-        let cache =
-            Arc::new(SessionCache::new(Arc::clone(&store), clock.clone(), trust, settings.lives, limits, capacity));
+        let cache = Arc::new(SessionCache::new(Arc::clone(&store), clock.clone(), trust, settings.lives, limits));
         let recorder = Arc::new(Recorder::default());
         let (writer, commands) = mpsc::channel(8);
         let interval = settings.activity_interval;
@@ -174,6 +180,8 @@ impl Sessions {
             store,
             cache,
             key_set,
+            front,
+            tokens,
             #[cfg(feature = "jwks")]
             issuers,
             refresh_hangs_on_keys,
@@ -188,6 +196,7 @@ impl Sessions {
             desk,
             alert_links,
             signing_in: Arc::default(),
+            refreshing: Arc::default(),
             in_use: Arc::default(),
             alone,
             stop,
@@ -363,5 +372,3 @@ pub(crate) async fn by<T>(
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_millis(3_500);
 /// As long as a user may be expected to sit before the same screen.
 const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
-/// A token of another issuer lives as long as that one says; checking it again every so often costs little.
-const KEEP_FOREIGN_TOKENS: Duration = Duration::from_secs(15 * 60);

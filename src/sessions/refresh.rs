@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{ANSWER_WITHIN, CurrentSession, Inner, Sessions, SignedIn, by, in_time, signed_in::Wanted};
 use crate::{
+    activity::Held,
     cache::{Known, State},
     clock::Tick,
     error::{Error, ErrorKind},
@@ -102,7 +103,7 @@ impl Inner {
         };
         self.try_to_make(&(id, user.clone()), &claims, TokenUse::Access)?;
         // Tabs that refresh together wait here, and not each on a connection.
-        let one = by(until, REFRESHING, async { Ok(state.refreshing().lock().await) }).await?;
+        let one = by(until, REFRESHING, async { Ok(self.refreshing.take(&id).await) }).await?;
         let (home, seen) = (Arc::clone(self), Arc::clone(state.seen()));
         let decide = Rotate(Box::new(move |locked| home.decide(locked, seen.at(), generation)));
         let rotated = by(until, REFRESHING, self.store.rotate(id, decide)).await;
@@ -111,7 +112,8 @@ impl Inner {
         self.desk.poke();
         // A retry extends nothing.
         if before.tokens.current == generation && tokens.current != generation {
-            self.recorder.touch(state.seen(), self.clock.tick(), || whence);
+            let held: Held = state.clone();
+            self.recorder.touch_and_hold(state.seen(), self.clock.tick(), || ((id, whence), Some(held)));
         }
         let at_most = self.left_of(&before);
         let wanted = Wanted { generation: tokens.current, at_most };
@@ -173,12 +175,12 @@ impl Inner {
     async fn owner(&self, state: &Arc<State>) -> Result<(UserId, Map<String, Value>), Error> {
         let reading = match self.cache.believed(state, self.clock.tick()) {
             Some(reading) => reading,
-            None => self.cache.read(state, false).await.map_err(|cause| Error::unavailable(REFRESHING, cause))?,
+            None => self.cache.read(state, None, false).await.map_err(|cause| Error::unavailable(REFRESHING, cause))?,
         };
-        let Known::Row { session, .. } = &reading.known else { return Err(invalid()) };
-        match state.ended().or(session.ended.as_ref()) {
+        let Known::Row(row) = &reading.known else { return Err(invalid()) };
+        match state.ended().or(row.ended()) {
             Some(ended) => Err(Error::session_ended(REFRESHING, ended.reason.clone())),
-            None => Ok((session.user_id.clone(), session.given_claims())),
+            None => Ok((row.user_id.clone(), row.given_claims())),
         }
     }
 
@@ -288,3 +290,22 @@ fn invalid() -> Error {
 
 const REFRESHING: &str = "refreshing a session";
 const REAUTHENTICATING: &str = "noting a re-authentication";
+
+#[cfg(test)]
+mod tests {
+    use crate::{Sessions, SignIn};
+
+    /// No request of it has come here, so no token of it is remembered. Else a sign-in at the limit might end it as the one that
+    /// was seen least recently.
+    #[tokio::test]
+    async fn that_it_was_seen_is_known_until_it_is_written_down() {
+        let sessions = Sessions::in_memory();
+        let signed_in = sessions.sign_in(SignIn::new("lena")).await.unwrap();
+        let seen = || sessions.0.cache.last_seen(signed_in.session.id);
+        assert_eq!(seen(), None);
+        sessions.refresh(&signed_in.refresh_token, None).await.unwrap();
+        assert!(seen().is_some());
+        sessions.flush_activity().await.unwrap();
+        assert_eq!(seen(), None, "and nothing is kept for longer");
+    }
+}

@@ -9,7 +9,7 @@ use super::{CurrentSession, Inner, KnownToken, Refusal, Refused, Sessions, Verdi
 #[cfg(feature = "jwks")]
 use crate::token::issuer::PendingKeys;
 use crate::{
-    cache::{Known, Reading},
+    cache::{Known, OfToken as _, Reading},
     clock::Tick,
     device,
     error::Error,
@@ -48,7 +48,7 @@ pub(super) type Newcomer = (Option<String>, Whence);
 enum PendingToken {
     Known(Arc<KnownToken>),
     #[cfg(feature = "jwks")]
-    NeedsKeys(Box<str>, PendingKeys),
+    NeedsKeys(Box<[u8]>, PendingKeys),
 }
 
 /// Who sends a request, as far as the request tells.
@@ -59,19 +59,29 @@ pub(crate) trait Caller {
 }
 
 impl Sessions {
-    /// Judges one token; with `strict` only by a read begun after this call. `touch`: the request counts as activity.
+    /// Judges one token; with `strict` only by a read begun after this call. `touch`: whether the request counts as activity,
+    /// asked only where that would change anything.
     pub(crate) fn validate(
         &self,
-        token: &str,
+        token: &[u8],
         usage: TokenUse,
         strict: bool,
-        touch: bool,
+        touch: impl FnOnce() -> bool,
         caller: &impl Caller,
     ) -> Validation {
         let now = self.0.clock.tick();
+        let whence = || self.0.whence(caller.peer(), caller.fields());
+        if !strict && let Some(live) = self.0.front.find(token, |live| live.lets_in(usage, now, self)) {
+            telemetry::hit();
+            if live.seen().is_due(now) && touch() {
+                self.0.recorder.touch(live.seen(), now, || (live.token().state.id(), whence()));
+            }
+            return Validation::Done(Verdict::Live(CurrentSession::of(live)));
+        }
+        let touch = touch();
         let pending = |token| {
             telemetry::miss();
-            let whence = self.0.whence(caller.peer(), caller.fields());
+            let whence = whence();
             let user_agent = device::user_agent(caller.fields());
             Validation::Read(PendingRead {
                 sessions: self.clone(),
@@ -85,23 +95,30 @@ impl Sessions {
                 beside: None,
             })
         };
-        let token = match self.identify(token, usage, now) {
-            Ok(token) => token,
+        let known = match self.identify(token, usage, now) {
+            Ok(known) => known,
             Err(Unidentified::Refused(refused)) => return Validation::Done(Verdict::Refused(refused)),
             #[cfg(feature = "jwks")]
             Err(Unidentified::NeedsKeys(keys)) => return pending(PendingToken::NeedsKeys(token.into(), keys)),
         };
-        let verdict = if strict { None } else { self.judge_cached(&token, now) };
-        let Some(verdict) = verdict else { return pending(PendingToken::Known(token)) };
+        let verdict = if strict { None } else { self.judge_cached(&known, now) };
+        let Some(verdict) = verdict else { return pending(PendingToken::Known(known)) };
         telemetry::hit();
         if let Verdict::Live(current) = &verdict {
-            self.0.note_use(&token, current);
+            self.0.note_use(&known, current);
             if touch {
-                let whence = || self.0.whence(caller.peer(), caller.fields());
-                self.0.recorder.touch(token.state.seen(), now, whence);
+                self.0.recorder.touch(known.state.seen(), now, || (known.state.id(), whence()));
+            }
+            if let Some(out) = self.0.front.offer(token, || current.live().in_front(token)) {
+                // Not asked for there while it stood in front, it may look forgotten.
+                self.0.tokens.insert(out.text(), Arc::clone(out.token()));
             }
         }
         Validation::Done(verdict)
+    }
+
+    fn let_in(&self, token: &Arc<KnownToken>, reading: Arc<Reading>) -> CurrentSession {
+        CurrentSession::new(Arc::clone(token), self.0.cache.belief(&token.state, reading))
     }
 
     /// A session that was live by what is in memory, judged by a read that begins now. It has been touched already.
@@ -134,8 +151,8 @@ impl Sessions {
     fn had_run_out(&self, token: &KnownToken, now: Tick) -> bool {
         let Some(reading) = token.state.reading() else { return token.state.ended().is_some() };
         match &reading.known {
-            Known::Row { deadlines, .. } => {
-                policy::run_out(*deadlines, token.state.seen().at(), now, self.0.settings.lives).is_some()
+            Known::Row(row) => {
+                policy::run_out(row.deadlines, token.state.seen().at(), now, self.0.settings.lives).is_some()
             }
             Known::Missing => true,
         }
@@ -148,38 +165,41 @@ impl Sessions {
         if let Some(ended) = token.state.ended() {
             return Some(Verdict::Refused(ended_refusal(token, &ended.reason)));
         }
-        let (session, deadlines) = match &reading.known {
-            Known::Row { session, deadlines } if session.user_id == token.user_id => (session, *deadlines),
+        let row = match &reading.known {
+            Known::Row(row) if row.user_id == token.user_id => row,
             // To be registered, by whoever may read and write.
             #[cfg(feature = "jwks")]
             Known::Missing if token.may_be_adopted() => return None,
-            Known::Row { .. } | Known::Missing => {
+            Known::Row(_) | Known::Missing => {
                 let why = Refusal::InvalidToken;
-                return Some(Verdict::Refused(Refused { why, named: Some(token.named()) }));
+                return Some(Verdict::Refused(Refused { why, named: Some(Box::new(token.named())) }));
             }
         };
         #[cfg(feature = "jwks")]
-        if !token.may_be_of(session) {
-            return Some(Verdict::Refused(Refused { why: Refusal::InvalidToken, named: Some(token.named()) }));
+        if !token.may_be_of(row) {
+            return Some(Verdict::Refused(Refused {
+                why: Refusal::InvalidToken,
+                named: Some(Box::new(token.named())),
+            }));
         }
-        if let Some(ended) = &session.ended {
+        if let Some(ended) = row.ended() {
             return Some(Verdict::Refused(ended_refusal(token, &ended.reason)));
         }
-        match policy::run_out(deadlines, token.state.seen().at(), now, self.0.settings.lives) {
+        match policy::run_out(row.deadlines, token.state.seen().at(), now, self.0.settings.lives) {
             Some(EndReason::Idle) if now.since(reading.started) >= FRESH || self.0.idle_is_doubtful(now) => {
                 return None;
             }
             Some(reason) => return Some(Verdict::Refused(ended_refusal(token, &reason))),
             None => {}
         }
-        let Generations { at_floor, at_root, .. } = session.generations;
-        if token.generation.is_some_and(|generation| refresh::below_floor(at_floor, at_root, generation)) {
+        let Generations { at_floor, at_root, .. } = row.generations();
+        if token.generation().is_some_and(|generation| refresh::below_floor(at_floor, at_root, generation)) {
             // The innocent refreshes and goes on; whoever was left behind is found by that.
             return Some(Verdict::Refused(given_up(token)));
         }
-        match (session.pending, token.pending) {
-            (false, false) => Some(Verdict::Live(CurrentSession::new(Arc::clone(token), reading))),
-            (true, true) => Some(Verdict::Pending(CurrentSession::new(Arc::clone(token), reading))),
+        match (row.pending, token.pending) {
+            (false, false) => Some(Verdict::Live(self.let_in(token, reading))),
+            (true, true) => Some(Verdict::Pending(self.let_in(token, reading))),
             // Its other tokens are made when it is no longer pending: the row was read before that.
             (true, false) => None,
             // Of the way to the second factor, which has been gone.
@@ -193,11 +213,11 @@ pub(super) const FRESH: Duration = Duration::from_secs(1);
 
 /// What was on the way to a second factor is not even good for signing out what came of it.
 fn given_up(token: &KnownToken) -> Refused {
-    Refused { why: Refusal::TokenExpired, named: (!token.pending).then(|| token.named()) }
+    Refused { why: Refusal::TokenExpired, named: (!token.pending).then(|| Box::new(token.named())) }
 }
 
 fn ended_refusal(token: &KnownToken, reason: &EndReason) -> Refused {
-    Refused { why: Refusal::SessionEnded(reason.clone()), named: Some(token.named()) }
+    Refused { why: Refusal::SessionEnded(reason.clone()), named: Some(Box::new(token.named())) }
 }
 
 impl PendingRead {
@@ -269,7 +289,7 @@ impl PendingRead {
             Verdict::Anonymous | Verdict::Pending(_) | Verdict::Refused(_) => false,
         };
         if touch && counts {
-            sessions.0.recorder.touch(token.state.seen(), now, || whence);
+            sessions.0.recorder.touch(token.state.seen(), now, || (token.state.id(), whence));
         }
         verdict
     }
@@ -285,7 +305,7 @@ impl Sessions {
         deadline: Instant,
     ) -> Result<Verdict, Arc<Error>> {
         let judged = async {
-            let reading = self.0.cache.read(&token.state, strict).await?;
+            let reading = self.0.cache.read(&token.state, Some(&token.user_id), strict).await?;
             #[cfg(feature = "jwks")]
             let is_missing = matches!(reading.known, Known::Missing);
             if let Some(verdict) = self.judge(token, reading, self.0.clock.tick()) {
@@ -293,10 +313,13 @@ impl Sessions {
             }
             #[cfg(feature = "jwks")]
             if is_missing && !self.adopt(token, newcomer).await? {
-                return Ok(Verdict::Refused(Refused { why: Refusal::InvalidToken, named: Some(token.named()) }));
+                return Ok(Verdict::Refused(Refused {
+                    why: Refusal::InvalidToken,
+                    named: Some(Box::new(token.named())),
+                }));
             }
             // Idle by a reading that we joined late: one more, begun now, decides.
-            let reading = self.0.cache.read(&token.state, true).await?;
+            let reading = self.0.cache.read(&token.state, Some(&token.user_id), true).await?;
             let now = reading.started;
             self.judge(token, reading, now)
                 .ok_or_else(|| unread("whether a session is idle, or still pending, cannot be said yet"))

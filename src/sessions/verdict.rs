@@ -22,8 +22,8 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
     pub(crate) why: Refusal,
-    /// The session that a validly signed token named.
-    pub(crate) named: Option<(SessionId, UserId)>,
+    /// The session that a validly signed token named. In a box: verdicts are handed around, and few are refusals.
+    pub(crate) named: Option<Box<(SessionId, UserId)>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl From<TokenRefusal> for Refused {
     fn from(refusal: TokenRefusal) -> Self {
         match refusal {
             TokenRefusal::Expired { session_id, user_id } => {
-                Self { why: Refusal::TokenExpired, named: Some((session_id, user_id)) }
+                Self { why: Refusal::TokenExpired, named: Some(Box::new((session_id, user_id))) }
             }
             TokenRefusal::Invalid(why) => {
                 tracing::debug!(why, "token refused");

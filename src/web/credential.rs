@@ -22,13 +22,13 @@ pub(crate) enum Presented<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Credential<'a> {
-    pub(crate) token: &'a str,
+    pub(crate) token: &'a [u8],
     pub(crate) usage: TokenUse,
 }
 
 /// `on_loopback`: the cookie for plain http counts as well.
 pub(crate) fn find(headers: &HeaderMap, on_loopback: bool) -> Presented<'_> {
-    let mut bearers = headers.get_all(header::AUTHORIZATION).iter().filter_map(bearer);
+    let mut bearers = headers.get_all(&header::AUTHORIZATION).iter().filter_map(bearer);
     let Some(first) = bearers.next() else {
         return cookie(headers, on_loopback).map_or(Presented::Nothing, Presented::One);
     };
@@ -42,22 +42,24 @@ pub(crate) fn find(headers: &HeaderMap, on_loopback: bool) -> Presented<'_> {
     }
 }
 
-/// The token of a Bearer header; the scheme in any case (RFC 9110 §11.1). A value that is no text holds no token but
-/// is a credential all the same: the empty token, which is refused.
-fn bearer(value: &HeaderValue) -> Option<&str> {
+/// The token of a Bearer header; the scheme in any case (RFC 9110 §11.1). Whatever it is, it is a credential: one that is no
+/// text is no token either, and is refused as such.
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, rest) = value.as_bytes().split_at_checked(SCHEME.len())?;
     if !scheme.eq_ignore_ascii_case(SCHEME) || rest.first().is_some_and(|byte| *byte != b' ') {
         return None;
     }
-    Some(std::str::from_utf8(rest).unwrap_or_default().trim())
+    Some(rest.trim_ascii())
 }
 
 const SCHEME: &[u8] = b"Bearer";
 
 fn cookie(headers: &HeaderMap, on_loopback: bool) -> Option<Credential<'_>> {
+    // Who sends a header mostly sends no cookie.
+    headers.get(&header::COOKIE)?;
     let loopback = || cookie_of(headers, LOOPBACK_COOKIE).filter(|_| on_loopback);
     let token = cookie_of(headers, COOKIE).or_else(loopback)?;
-    Some(Credential { token, usage: TokenUse::Cookie })
+    Some(Credential { token: token.as_bytes(), usage: TokenUse::Cookie })
 }
 
 /// Of several cookies of the name the first: browsers send one, since `__Host-` fixes domain and path.
@@ -68,7 +70,7 @@ pub(super) fn cookie_of<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a 
 /// Name and value of each cookie (RFC 6265 §4.2.1). Ours is a JWT, so nothing needs to be decoded.
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     headers
-        .get_all(header::COOKIE)
+        .get_all(&header::COOKIE)
         .iter()
         // Pair by pair: one of another application that is no text must not hide ours.
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
@@ -99,8 +101,8 @@ pub(crate) fn fuzz(bytes: &[u8]) {
             headers.append(name, value);
         }
     }
-    let of_cookie = |one: Credential<'_>| assert!(one.usage == TokenUse::Cookie && !one.token.contains(';'));
-    let of_header = |one: Credential<'_>| assert!(one.usage == TokenUse::Access && one.token.trim() == one.token);
+    let of_cookie = |one: Credential<'_>| assert!(one.usage == TokenUse::Cookie && !one.token.contains(&b';'));
+    let of_header = |one: Credential<'_>| assert!(one.usage == TokenUse::Access && one.token.trim_ascii() == one.token);
     match find(&headers, true) {
         Presented::Nothing | Presented::Conflict => {}
         Presented::One(one) if one.usage == TokenUse::Cookie => of_cookie(one),
@@ -141,11 +143,11 @@ mod tests {
     }
 
     fn header(token: &str) -> Credential<'_> {
-        Credential { token, usage: TokenUse::Access }
+        Credential { token: token.as_bytes(), usage: TokenUse::Access }
     }
 
     fn cookie(token: &str) -> Credential<'_> {
-        Credential { token, usage: TokenUse::Cookie }
+        Credential { token: token.as_bytes(), usage: TokenUse::Cookie }
     }
 
     #[test]
@@ -187,6 +189,7 @@ mod tests {
     fn bytes_that_are_no_text_are_a_credential_that_is_refused() {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_bytes(b"Bearer \xff\xfe").unwrap());
-        assert_eq!(find(&headers, false), Presented::One(header("")));
+        let presented = Presented::One(Credential { token: b"\xff\xfe", usage: TokenUse::Access });
+        assert_eq!(find(&headers, false), presented);
     }
 }

@@ -95,9 +95,12 @@ impl Judgement {
 
     /// The live session, or the refusal of whatever else there is.
     pub(super) fn required(&self) -> Result<CurrentSession, SessionRejection> {
-        match (&self.verdict, SessionRejection::of(&self.verdict)) {
-            (Verdict::Live(current), None) => Ok(current.clone()),
-            (_, rejection) => Err(rejection.unwrap_or_else(|| SessionRejection::new(Cause::LayerMissing))),
+        match &self.verdict {
+            Verdict::Live(current) => Ok(current.clone()),
+            other => {
+                let rejection = SessionRejection::of(other);
+                Err(rejection.unwrap_or_else(|| SessionRejection::new(Cause::LayerMissing)))
+            }
         }
     }
 

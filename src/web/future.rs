@@ -17,7 +17,7 @@ use super::{
     extract::{Arrival, Judgement},
     layer::Shared,
     renewal::Renewal,
-    service::{Admitted, admit},
+    service::admit,
 };
 use crate::sessions::{ANSWER_WITHIN, PendingRead, Verdict};
 
@@ -38,7 +38,8 @@ where
 {
     Reading {
         verdict: Pin<Box<dyn Future<Output = Verdict> + Send>>,
-        waiting: Option<Waiting<S, B>>,
+        /// In a box, since it holds the request: hits have no use for the room.
+        waiting: Option<Box<Waiting<S, B>>>,
     },
     /// `renewal`: where the session's cookie is old enough to be made anew. Nearly never.
     Inner {
@@ -80,7 +81,8 @@ where
         shared: Arc<Shared>,
     ) -> Self {
         let verdict = Box::pin(pending.finish(began + ANSWER_WITHIN));
-        Self { step: Step::Reading { verdict, waiting: Some(Waiting { ready, request, arrival, shared, began }) } }
+        let waiting = Some(Box::new(Waiting { ready, request, arrival, shared, began }));
+        Self { step: Step::Reading { verdict, waiting } }
     }
 }
 
@@ -95,6 +97,7 @@ where
         let mut step = self.project().step;
         loop {
             let next = match step.as_mut().project() {
+                StepProjection::Inner { future, renewal: None } => return future.poll(cx),
                 StepProjection::Inner { future, renewal } => {
                     let answered = ready!(future.poll(cx));
                     match (answered, renewal.take()) {
@@ -110,12 +113,12 @@ where
                 }
                 StepProjection::Reading { verdict, waiting } => {
                     let verdict = ready!(verdict.as_mut().poll(cx));
-                    let Waiting { mut ready, request, arrival, shared, began } =
-                        waiting.take().expect("not polled again");
+                    let Waiting { mut ready, mut request, arrival, shared, began } =
+                        *waiting.take().expect("not polled again");
                     let judgement = Judgement::of(verdict, arrival, &shared).begun(began);
-                    match admit(&shared, request, judgement) {
-                        Ok(Admitted { request, renewal }) => Step::Inner { future: ready.call(request), renewal },
-                        Err(refused) => Step::Refused(Some(*refused)),
+                    match admit(&shared, &mut request, judgement) {
+                        Ok(renewal) => Step::Inner { future: ready.call(request), renewal },
+                        Err(refusal) => Step::Refused(Some(refusal.answer(request))),
                     }
                 }
             };

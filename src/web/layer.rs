@@ -119,6 +119,8 @@ impl SessionValidationLayer {
     /// # }
     /// ```
     ///
+    /// It is asked only where the answer matters: not for each of the requests of a session that come within 20 ms of one another.
+    ///
     /// The outermost layer of the same [`Sessions`] decides: it is the one that judges. A request that does not count is
     /// checked like any other, and is refused once the session is idle.
     pub fn counts_as_activity(self, counts: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {

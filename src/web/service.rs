@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum_core::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, Request, header};
+use http::{HeaderMap, Method, Request, header, request::Parts};
 use tokio::time::Instant;
 use tower::Service;
 
@@ -52,12 +52,19 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (request, judging) = self.shared.judge(request);
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let judging = if self.shared.asks_for_parts() {
+            let (parts, body) = request.into_parts();
+            let judging = self.shared.judge(Head::of_parts(&parts), Some(&parts));
+            request = Request::from_parts(parts, body);
+            judging
+        } else {
+            self.shared.judge(Head::of(&request), None)
+        };
         match judging {
-            Judging::Done(judgement) => match admit(&self.shared, request, judgement) {
-                Ok(Admitted { request, renewal }) => ResponseFuture::inner(self.inner.call(request), renewal),
-                Err(refused) => ResponseFuture::refused(*refused),
+            Judging::Done(judgement) => match admit(&self.shared, &mut request, judgement) {
+                Ok(renewal) => ResponseFuture::inner(self.inner.call(request), renewal),
+                Err(refusal) => ResponseFuture::refused(refusal.answer(request)),
             },
             Judging::Read { pending, arrival, began } => {
                 // The service that was polled ready is the one to call; the clone takes its place (see tower's docs
@@ -65,7 +72,7 @@ where
                 let clone = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, clone);
                 let began = began.unwrap_or_else(Instant::now);
-                ResponseFuture::reading(pending, arrival, began, ready, request, Arc::clone(&self.shared))
+                ResponseFuture::reading(*pending, arrival, began, ready, request, Arc::clone(&self.shared))
             }
         }
     }
@@ -75,66 +82,61 @@ pub(super) enum Judging {
     Done(Judgement),
     /// `began`: when an outer layer began to read for the same request.
     Read {
-        pending: PendingRead,
+        pending: Box<PendingRead>,
         arrival: Arrival,
         began: Option<Instant>,
     },
 }
 
 impl Shared {
-    /// The verdict on this request, or the read that it takes.
+    /// Whether the application has hooks that look at a request.
+    fn asks_for_parts(&self) -> bool {
+        self.credential.is_some() || self.counts.is_some()
+    }
+
+    /// The verdict on this request, or the read that it takes. `parts`: for the application's hooks, where it has any.
     #[allow(clippy::infallible_destructuring_match, reason = "there is a second variant with `test-util`")]
-    fn judge<B>(self: &Arc<Self>, request: Request<B>) -> (Request<B>, Judging) {
+    fn judge(self: &Arc<Self>, head: Head<'_>, parts: Option<&Parts>) -> Judging {
         let sessions = match &self.who {
             Who::Sessions(sessions) => sessions,
             #[cfg(any(test, feature = "test-util"))]
             Who::Fake(current) => {
-                return (
-                    request,
-                    Judging::Done(Judgement::of(Verdict::Live(current.clone()), Arrival::default(), self)),
-                );
+                return Judging::Done(Judgement::of(Verdict::Live(current.clone()), Arrival::default(), self));
             }
         };
-        let outer = request.extensions().get::<Judgement>().filter(|outer| outer.is_of(sessions));
+        let outer = head.extensions.get::<Judgement>().filter(|outer| outer.is_of(sessions));
         if let (Some(outer), None) = (outer, &self.credential) {
-            let judging = match &outer.verdict {
+            return match &outer.verdict {
                 // The same session once more, wherever its token came from. A refusal is evidence already.
                 Verdict::Live(current) | Verdict::Pending(current) if self.strict && !outer.is_strict() => {
-                    Judging::Read { pending: sessions.read_again(current), arrival: outer.arrival, began: outer.began }
+                    let pending = Box::new(sessions.read_again(current));
+                    Judging::Read { pending, arrival: outer.arrival, began: outer.began }
                 }
                 _ => Judging::Done(outer.taken_over(self)),
             };
-            return (request, judging);
         }
-        if self.credential.is_none() && self.counts.is_none() {
-            let head = Head::of(&request);
-            let on_loopback = is_on_loopback(sessions, head);
-            let presented = credential::find(head.headers, on_loopback);
-            let judging = self.judge_presented(sessions, presented, !opens_a_stream(head), on_loopback, head);
-            return (request, judging);
-        }
-        let (parts, body) = request.into_parts();
-        let head = Head::of_parts(&parts);
-        let touch = self.counts.as_ref().map_or_else(|| !opens_a_stream(head), |counts| counts(&parts));
+        let touch = || match (&self.counts, parts) {
+            (Some(counts), Some(parts)) => counts(parts),
+            _ => !opens_a_stream(head),
+        };
         let on_loopback = is_on_loopback(sessions, head);
         let found;
-        let presented = match &self.credential {
-            Some(find) => {
-                found = find(&parts);
+        let presented = match (&self.credential, parts) {
+            (Some(find), Some(parts)) => {
+                found = find(parts);
                 let one = |token| Presented::One(Credential { token, usage: TokenUse::Access });
-                found.as_deref().map_or(Presented::Nothing, one)
+                found.as_ref().map(String::as_bytes).map_or(Presented::Nothing, one)
             }
-            None => credential::find(head.headers, on_loopback),
+            _ => credential::find(head.headers, on_loopback),
         };
-        let judging = self.judge_presented(sessions, presented, touch, on_loopback, head);
-        (Request::from_parts(parts, body), judging)
+        self.judge_presented(sessions, presented, touch, on_loopback, head)
     }
 
     fn judge_presented(
         self: &Arc<Self>,
         sessions: &Sessions,
         presented: Presented<'_>,
-        touch: bool,
+        touch: impl FnOnce() -> bool,
         on_loopback: bool,
         head: Head<'_>,
     ) -> Judging {
@@ -159,10 +161,12 @@ impl Shared {
         arrival.by_cookie = usage == TokenUse::Cookie;
         arrival.cross_site = arrival.by_cookie && csrf::is_refused(head, sessions);
         // What another site does is not the user's activity.
-        let touch = touch && !arrival.cross_site;
+        let touch = || !arrival.cross_site && touch();
         match sessions.validate(token, usage, self.strict, touch, &head) {
             Validation::Done(verdict) => done(verdict, arrival),
-            Validation::Read(pending) => Judging::Read { pending: pending.beside(beside), arrival, began: None },
+            Validation::Read(pending) => {
+                Judging::Read { pending: Box::new(pending.beside(beside)), arrival, began: None }
+            }
         }
     }
 }
@@ -178,35 +182,39 @@ impl Caller for Head<'_> {
     }
 }
 
-/// A request on its way to the inner service.
-pub(super) struct Admitted<B> {
-    pub(super) request: Request<B>,
-    /// Where the answer may have to carry a new cookie.
-    pub(super) renewal: Option<Box<Renewal>>,
-}
-
-/// Puts the verdict where the extractors find it. Or answers:
-/// where a session is required and there is none, and where another site uses somebody's cookie.
+/// Puts the verdict where the extractors find it; and says where the answer may have to carry a new cookie. Or refuses: where
+/// a session is required and there is none, and where another site uses somebody's cookie.
 pub(super) fn admit<B>(
     shared: &Shared,
-    mut request: Request<B>,
+    request: &mut Request<B>,
     judgement: Judgement,
-) -> Result<Admitted<B>, Box<Response>> {
-    let refused = if judgement.is_cross_site() {
+) -> Result<Option<Box<Renewal>>, Box<Refusing>> {
+    let rejection = if judgement.is_cross_site() {
         Some(SessionRejection::new(Cause::CrossSite))
     } else if shared.required && !is_preflight(request.method(), request.headers()) {
         judgement.required().err()
     } else {
         None
     };
-    if let Some(rejection) = refused {
-        let (parts, _body) = request.into_parts();
-        let answer = judgement.answer(rejection, &parts).readable(&parts);
-        return Err(Box::new(answer.into_response()));
+    if let Some(rejection) = rejection {
+        return Err(Box::new(Refusing { judgement, rejection }));
     }
     let renewal = Renewal::of(shared, &judgement);
     request.extensions_mut().insert(judgement);
-    Ok(Admitted { request, renewal })
+    Ok(renewal)
+}
+
+/// The layer's own answer, to be.
+pub(super) struct Refusing {
+    judgement: Judgement,
+    rejection: SessionRejection,
+}
+
+impl Refusing {
+    pub(super) fn answer<B>(self, request: Request<B>) -> Response {
+        let (parts, _body) = request.into_parts();
+        self.judgement.answer(self.rejection, &parts).readable(&parts).into_response()
+    }
 }
 
 fn is_on_loopback(sessions: &Sessions, head: Head<'_>) -> bool {

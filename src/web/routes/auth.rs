@@ -64,8 +64,8 @@ pub(super) async fn logout(
 /// The session that a validly signed access token names, live or with an expired token.
 fn named_by_credential(parts: &Parts) -> Result<(SessionId, UserId), SessionRejection> {
     let judgement = Judgement::from_parts(parts)?;
-    if let Verdict::Refused(Refused { why: Refusal::TokenExpired, named: Some((session, user)) }) = &judgement.verdict {
-        return Ok((*session, user.clone()));
+    if let Verdict::Refused(Refused { why: Refusal::TokenExpired, named: Some(named) }) = &judgement.verdict {
+        return Ok((**named).clone());
     }
     if let Verdict::Pending(pending) = &judgement.verdict {
         return Ok((pending.id(), pending.user_id().clone()));

@@ -1,0 +1,196 @@
+//! The tokens that are asked for most, before the cache that remembers them all: a look at it writes nothing that another
+//! core reads, so it costs the same on many cores as on one.
+//!
+//! Sets of four places, each set one cache line: four tags, and four pointers to what is there. A tag is made of a token's last
+//! characters, which are its signature's: as good as random, and not worth hashing. Whether it is the same token is then for
+//! the whole of it to say.
+
+use std::{
+    cell::Cell,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::constant_time;
+
+/// What is known of some tokens.
+pub(crate) struct Front<T> {
+    /// A power of two of them, or none.
+    sets: Box<[Set<T>]>,
+    seed: u64,
+}
+
+/// Each starts a cache line.
+#[repr(align(64))]
+struct Set<T> {
+    tags: [AtomicU64; WAYS],
+    places: [ArcSwapOption<T>; WAYS],
+}
+
+/// Something that is known of a token, and the token beside it, so that a look is one jump.
+pub(crate) trait OfToken {
+    fn text(&self) -> &[u8];
+}
+
+const WAYS: usize = 4;
+/// 16,384 tokens: beyond that, memory is slower than what the front saves.
+const MOST_SETS: usize = 4_096;
+/// Of its last characters: 96 bits of the signature.
+const TAIL: usize = 16;
+/// Where all places of a set are taken, one newcomer in so many gets in: many that come once do not drive out the few that
+/// come again and again.
+const ONE_IN: u32 = 8;
+
+impl<T: OfToken> Front<T> {
+    /// Room for a quarter of `capacity` at most.
+    pub(crate) fn new(capacity: u64) -> Self {
+        let sets = usize::try_from(capacity / 16).unwrap_or(MOST_SETS).min(MOST_SETS);
+        let sets = if sets == 0 { 0 } else { 1 << sets.ilog2() };
+        // Without randomness the tags can be foretold, which helps only against oneself.
+        Self { sets: (0..sets).map(|_| Set::default()).collect(), seed: getrandom::u64().unwrap_or_default() }
+    }
+
+    /// How many tokens it has room for.
+    pub(crate) fn room(&self) -> u64 {
+        (self.sets.len() * WAYS) as u64
+    }
+
+    /// What is known of this token, if it is here and `holds`.
+    pub(crate) fn find(&self, token: &[u8], holds: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        let (set, tag) = self.place_of(token)?;
+        for (at, place) in set.tags.iter().zip(&set.places) {
+            if at.load(Ordering::Relaxed) == tag
+                && let Some(known) = &*place.load()
+                // First, so that what it looks at comes into the processor's cache together with the token.
+                && holds(known)
+                // In constant time: how much of it is right is nobody's to measure.
+                && constant_time::verify_slices_are_equal(known.text(), token).is_ok()
+            {
+                return Some(Arc::clone(known));
+            }
+        }
+        None
+    }
+
+    /// Makes room for this token, or not; then says what is known of it, and hands back who had to make room.
+    pub(crate) fn offer(&self, token: &[u8], known: impl FnOnce() -> Arc<T>) -> Option<Arc<T>> {
+        let (set, tag) = self.place_of(token)?;
+        let holds = |wanted| set.tags.iter().position(|tag| tag.load(Ordering::Relaxed) == wanted);
+        // Its own place, where it has one: what is known of it has changed.
+        let way = match holds(tag).or_else(|| holds(EMPTY)) {
+            Some(way) => way,
+            None => in_turn()?,
+        };
+        // Between these two the tag may belong to another token; then that one is not found, and nothing else.
+        set.tags[way].store(tag, Ordering::Relaxed);
+        set.places[way].swap(Some(known())).filter(|before| before.text() != token)
+    }
+
+    fn place_of(&self, token: &[u8]) -> Option<(&Set<T>, u64)> {
+        let (_, tail) = token.split_last_chunk::<TAIL>()?;
+        let (one, other) = tail.split_at(TAIL / 2);
+        let word = |bytes: &[u8]| bytes.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+        let mixed = u128::from(word(one) ^ self.seed) * u128::from(word(other) | 1);
+        #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
+        let tag = ((mixed >> 64) as u64 ^ mixed as u64).max(EMPTY + 1);
+        let which = usize::try_from(tag >> 32).unwrap_or_default() & self.sets.len().checked_sub(1)?;
+        Some((&self.sets[which], tag))
+    }
+}
+
+/// Of a place that nobody has had yet.
+const EMPTY: u64 = 0;
+
+/// Which of a full set's places a newcomer gets; mostly none. Counted for each thread, so that no two share the count.
+fn in_turn() -> Option<usize> {
+    thread_local! {
+        static COUNT: Cell<u32> = const { Cell::new(0) };
+    }
+    let count = COUNT.get().wrapping_add(1);
+    COUNT.set(count);
+    count.is_multiple_of(ONE_IN).then_some((count / ONE_IN) as usize % WAYS)
+}
+
+impl<T> Default for Set<T> {
+    fn default() -> Self {
+        Self { tags: [const { AtomicU64::new(EMPTY) }; WAYS], places: std::array::from_fn(|_| ArcSwapOption::empty()) }
+    }
+}
+
+/// It is full of credentials.
+impl<T> fmt::Debug for Front<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Front").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// The number of a token, and what was said of it last.
+    struct Said(Box<[u8]>, usize, usize);
+
+    impl OfToken for Said {
+        fn text(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    fn token(n: usize) -> Box<[u8]> {
+        format!("header.payload-{n}.{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes().into()
+    }
+
+    fn said(one: usize, last: usize) -> impl FnOnce() -> Arc<Said> {
+        move || Arc::new(Said(token(one), one, last))
+    }
+
+    #[test]
+    fn what_is_found_is_the_same_token_and_the_last_that_was_said_of_it() {
+        let front = Front::new(1_000);
+        let mut last = HashMap::new();
+        for n in 0..100_000 {
+            let one = n * 7 % 5_000;
+            if let Some(out) = front.offer(&token(one), said(one, n)) {
+                assert!(out.1 != one && last[&out.1] == out.2, "who made room is told by name");
+            }
+            last.insert(one, n);
+            // Not let in, an earlier word of it must not stay either.
+            assert!(front.find(&token(one), |_| true).is_none_or(|found| (found.1, found.2) == (one, n)));
+        }
+        let found =
+            last.iter().filter(|(one, n)| front.find(&token(**one), |_| true).is_some_and(|found| found.2 == **n));
+        assert_eq!(found.count() as u64, front.room(), "it is full");
+    }
+
+    #[test]
+    fn a_token_that_differs_before_its_tail_is_another() {
+        let front = Front::new(1_000);
+        let mut other = token(1);
+        other[3] ^= 1;
+        front.offer(&token(1), said(1, 1));
+        assert!(front.find(&token(1), |_| true).is_some() && front.find(&other, |_| true).is_none());
+        assert!(front.find(&token(1)[1..], |_| true).is_none());
+        assert!(front.find(b"short", |_| true).is_none() && front.offer(b"short", said(2, 2)).is_none());
+    }
+
+    #[test]
+    fn a_small_cache_has_none() {
+        for (capacity, room) in [(0, 0), (15, 0), (16, 4), (100, 16), (1_000_000, 16_384)] {
+            assert_eq!(Front::<Said>::new(capacity).room(), room);
+        }
+        let front = Front::new(1);
+        assert!(front.find(&token(1), |_| true).is_none() && front.offer(&token(1), said(1, 1)).is_none());
+    }
+
+    #[test]
+    fn a_set_is_one_cache_line() {
+        assert_eq!(size_of::<Set<u64>>(), 64);
+    }
+}
