@@ -352,3 +352,78 @@ impl Inner {
 fn unread(doing: &'static str) -> Arc<Error> {
     Arc::new(Error::new(crate::ErrorKind::Unavailable, doing))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AccessTokens, MemoryStore, SignIn, store::EndTarget};
+
+    struct Nobody;
+
+    impl Fields for Nobody {
+        fn lines(&self, _name: &str) -> Vec<&[u8]> {
+            Vec::new()
+        }
+    }
+
+    impl Caller for Nobody {
+        fn peer(&self) -> Option<IpAddr> {
+            None
+        }
+
+        fn fields(&self) -> &dyn Fields {
+            self
+        }
+    }
+
+    async fn ask(sessions: &Sessions, token: &str) -> Verdict {
+        match sessions.validate(token.as_bytes(), TokenUse::Access, false, || true, &Nobody) {
+            Validation::Done(verdict) => verdict,
+            Validation::Read(pending) => pending.finish(Instant::now() + super::super::ANSWER_WITHIN).await,
+        }
+    }
+
+    /// Whether it stands in front, and whether it gets in by that.
+    fn in_front(sessions: &Sessions, token: &str) -> (bool, bool) {
+        let find =
+            |holds: &dyn Fn(&super::super::Live) -> bool| sessions.0.front.find(token.as_bytes(), holds).is_some();
+        (find(&|_| true), find(&|live| live.lets_in(TokenUse::Access, sessions.tick(), sessions)))
+    }
+
+    /// The control is the front that asks for the token alone: it would let each of them in.
+    #[tokio::test]
+    async fn what_stands_in_front_lets_nobody_in_once_it_does_not_hold() {
+        for what in ["ended", "changed", "keys", "use", "expired"] {
+            let clock = crate::clock::Clock::manual();
+            let tokens = || AccessTokens::hs256("0123456789abcdefghijklmnopqrstuv").unwrap();
+            let builder = Sessions::builder(MemoryStore::new()).access_tokens(tokens()).clock(clock.clone());
+            let sessions =
+                builder.server_secret("a server secret of its own, 32 and more bytes").build().await.unwrap();
+            let signed_in = sessions.sign_in(SignIn::new("lena")).await.unwrap();
+            let (id, token) = (signed_in.session.id, signed_in.access_token.as_str());
+            for _ in 0..3 {
+                assert!(matches!(ask(&sessions, token).await, Verdict::Live(_)));
+            }
+            assert_eq!(in_front(&sessions, token), (true, true));
+            match what {
+                "ended" => {
+                    let target = EndTarget::One { id, user: None };
+                    sessions.end(target, EndReason::Logout, None).await.unwrap();
+                }
+                "changed" => sessions.0.cache.mark_stale(id),
+                "keys" => {
+                    sessions.replace_keys(AccessTokens::hs256("vutsrqponmlkjihgfedcba9876543210").unwrap()).unwrap()
+                }
+                "expired" => clock.advance(Duration::from_secs(16 * 60)),
+                _ => {
+                    let now = sessions.tick();
+                    let by_cookie = |live: &super::super::Live| live.lets_in(TokenUse::Cookie, now, &sessions);
+                    assert!(sessions.0.front.find(token.as_bytes(), by_cookie).is_none());
+                    continue;
+                }
+            }
+            assert_eq!(in_front(&sessions, token), (true, false), "{what}");
+            assert_eq!(matches!(ask(&sessions, token).await, Verdict::Live(_)), what == "changed", "{what}");
+        }
+    }
+}
