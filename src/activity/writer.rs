@@ -21,6 +21,8 @@ use crate::{
 
 /// Rows a statement. Its row locks are held for tens of milliseconds, and ends wait for them.
 const CHUNK: usize = 1_000;
+/// More than so many, a tenth of a second's work, are handed over by several statements' worth: the store may write two at once.
+const MANY: usize = 10 * CHUNK;
 
 /// What the handle asks of the writer.
 #[derive(Debug)]
@@ -88,7 +90,7 @@ impl Writer {
         let mut ids: Vec<_> = self.unwritten.keys().copied().collect();
         ids.sort_unstable();
         let mut flushed = Ok(());
-        for chunk in ids.chunks(CHUNK) {
+        for chunk in ids.chunks(if ids.len() > MANY { 4 * CHUNK } else { CHUNK }) {
             flushed = self.write(chunk).await;
             if flushed.is_err() {
                 break;
@@ -98,7 +100,7 @@ impl Writer {
         flushed
     }
 
-    /// One statement. What could not be written stays.
+    /// A statement, or a few. What could not be written stays.
     async fn write(&mut self, chunk: &[SessionId]) -> Result<(), Error> {
         let activity = chunk.iter().filter_map(|id| self.activity(*id)).collect();
         let written = self.store.record_activity(activity).await;

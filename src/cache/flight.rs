@@ -6,7 +6,7 @@
 //! quicker.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::SetOnce};
 
 use super::{
     contact::Contact,
@@ -44,31 +44,15 @@ pub(crate) struct LoadLimits {
 /// Reads under way for one session.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    /// In a box: sessions are many, and those that are being read few.
-    current: Option<Box<Flying>>,
+    current: Option<Arc<Flight>>,
 }
 
 impl Flights {
     /// A change was told. What has not been sent yet will see it anyway.
     pub(super) fn make_void(&mut self) {
-        if let Some(flying) = &mut self.current {
-            flying.void = flying.sent;
+        if let Some(flight) = &self.current {
+            flight.void.store(flight.is_sent(), Ordering::Relaxed);
         }
-    }
-}
-
-#[derive(Debug)]
-struct Flying {
-    flight: Arc<Flight>,
-    sent: bool,
-    void: bool,
-    /// For those who need a read that begins after this one was sent.
-    next: Option<Arc<Flight>>,
-}
-
-impl Flying {
-    fn new(flight: Arc<Flight>) -> Box<Self> {
-        Box::new(Self { flight, sent: false, void: false, next: None })
     }
 }
 
@@ -77,33 +61,67 @@ pub(super) struct Flight {
     state: Arc<State>,
     /// Of the token that asked first: mostly the row's, and then kept once.
     user: Option<UserId>,
-    landed: watch::Sender<Option<Landed>>,
+    /// This and the next two are read and written under the lock of the state's flights.
+    sent: AtomicBool,
+    void: AtomicBool,
+    /// For those who need a read that begins after this one was sent.
+    next: Mutex<Option<Pilot>>,
+    /// `None`: nobody is left to land it.
+    landed: SetOnce<Option<Landed>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Landed {
-    found: Result<Arc<Reading>, Arc<Error>>,
+    found: Found,
     void: bool,
 }
 
+type Found = Result<Arc<Reading>, Arc<Error>>;
+
 impl Flight {
-    fn new(state: &Arc<State>, user: Option<&UserId>) -> Arc<Self> {
-        Arc::new(Self { state: Arc::clone(state), user: user.cloned(), landed: watch::Sender::new(None) })
+    fn is_sent(&self) -> bool {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    fn next(&self) -> MutexGuard<'_, Option<Pilot>> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever has it lands the flight. If that fails (a panic on the way), those who wait are told so.
+#[derive(Debug)]
+struct Pilot(Arc<Flight>);
+
+impl Pilot {
+    fn new(state: &Arc<State>, user: Option<&UserId>) -> Self {
+        Self(Arc::new(Flight {
+            state: Arc::clone(state),
+            user: user.cloned(),
+            sent: AtomicBool::new(false),
+            void: AtomicBool::new(false),
+            next: Mutex::new(None),
+            landed: SetOnce::new(),
+        }))
+    }
+
+    fn flight(&self) -> Arc<Flight> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        // Refused where it has landed.
+        let _ = self.0.landed.set(None);
     }
 }
 
 /// See `SessionCache::read`.
-pub(super) async fn read(
-    loader: &Arc<Loader>,
-    state: &Arc<State>,
-    user: Option<&UserId>,
-    strict: bool,
-) -> Result<Arc<Reading>, Arc<Error>> {
+pub(super) async fn read(loader: &Arc<Loader>, state: &Arc<State>, user: Option<&UserId>, strict: bool) -> Found {
     for _ in 0..ATTEMPTS {
-        let (mut landing, in_time) = join(loader, state, user, strict);
-        let landed = landing.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
-        let Some(Landed { found, void }) = landed else { break };
-        let reading = found?;
+        let (flight, in_time) = join(loader, state, user, strict);
+        let Some(Landed { found, void }) = flight.landed.wait().await else { break };
+        let reading = found.clone()?;
         // In time: the read began after we asked. Else it is an entry like any other: told of no change, young enough.
         if in_time || (!void && loader.trust.believes(&reading, loader.clock.tick()) && state.stands(&reading)) {
             return Ok(reading);
@@ -115,30 +133,25 @@ pub(super) async fn read(
 /// A late comer to a flight that turns out void takes the next one, whose read begins after he joined.
 const ATTEMPTS: usize = 3;
 
-/// The landing to wait for, and whether its query will be sent after this call.
-fn join(
-    loader: &Arc<Loader>,
-    state: &Arc<State>,
-    user: Option<&UserId>,
-    strict: bool,
-) -> (watch::Receiver<Option<Landed>>, bool) {
+/// The flight to wait for, and whether its query will be sent after this call.
+fn join(loader: &Arc<Loader>, state: &Arc<State>, user: Option<&UserId>, strict: bool) -> (Arc<Flight>, bool) {
     let mut flights = state.flights();
-    let Some(flying) = &mut flights.current else {
-        let flight = Flight::new(state, user);
-        let landing = flight.landed.subscribe();
-        flights.current = Some(Flying::new(Arc::clone(&flight)));
+    let Some(current) = &flights.current else {
+        let pilot = Pilot::new(state, user);
+        let flight = pilot.flight();
+        flights.current = Some(Arc::clone(&flight));
         drop(flights);
-        loader.submit(flight);
-        return (landing, true);
+        loader.submit(pilot);
+        return (flight, true);
     };
-    if !flying.sent {
-        return (flying.flight.landed.subscribe(), true);
+    if !current.is_sent() {
+        return (Arc::clone(current), true);
     }
-    if !strict && !flying.void {
-        return (flying.flight.landed.subscribe(), false);
+    if !strict && !current.void.load(Ordering::Relaxed) {
+        return (Arc::clone(current), false);
     }
-    let next = flying.next.get_or_insert_with(|| Flight::new(state, user));
-    (next.landed.subscribe(), true)
+    let next = current.next().get_or_insert_with(|| Pilot::new(state, user)).flight();
+    (next, true)
 }
 
 /// Sends flights to the store: at once when it is idle, else together with what has piled up behind the batches under
@@ -159,7 +172,7 @@ pub(super) struct Loader {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Arc<Flight>>,
+    waiting: VecDeque<Pilot>,
     batches: usize,
 }
 
@@ -185,7 +198,7 @@ impl Loader {
     }
 
     /// In a task of its own: the request that asked first may be dropped, and the others go on waiting.
-    fn submit(self: &Arc<Self>, flight: Arc<Flight>) {
+    fn submit(self: &Arc<Self>, flight: Pilot) {
         let mut queue = self.queue();
         queue.waiting.push_back(flight);
         if queue.batches < BATCHES {
@@ -199,20 +212,18 @@ impl Loader {
         }
     }
 
-    fn known(
+    fn row(
         &self,
-        row: Option<Session>,
+        mut session: Session,
         user: Option<&UserId>,
         database_now: time::OffsetDateTime,
         started: Tick,
-    ) -> Known {
-        row.map_or(Known::Missing, |mut session| {
-            let deadlines = Deadlines::of(&session, database_now, started, self.lives);
-            if let Some(same) = user.filter(|user| **user == session.user_id) {
-                session.user_id = same.clone();
-            }
-            Known::Row(Row::new(session, deadlines, &self.shared))
-        })
+    ) -> Row {
+        let deadlines = Deadlines::of(&session, database_now, started, self.lives);
+        if let Some(same) = user.filter(|user| **user == session.user_id) {
+            session.user_id = same.clone();
+        }
+        Row::new(session, deadlines, &self.shared)
     }
 
     /// Once for an outage, not once for a batch.
@@ -234,7 +245,7 @@ struct Slot {
 
 impl Slot {
     async fn run(mut self) {
-        while let Some(batch) = self.next_batch() {
+        while let Some(mut batch) = self.next_batch() {
             let loader = &self.loader;
             let ids = batch.send();
             telemetry::batch(ids.len());
@@ -246,21 +257,24 @@ impl Slot {
                 Ok(Loaded { sessions, unreadable, now }) => {
                     loader.contact.answered(started);
                     loader.failing.store(false, Ordering::Relaxed);
-                    let mut rows: HashMap<_, _> = sessions.into_iter().map(|row| (row.id, row)).collect();
-                    batch.land(|Flight { state, user, .. }| {
-                        let id = state.id();
-                        if unreadable.contains(&id) {
-                            return Err(Arc::new(Error::new(ErrorKind::Unavailable, "reading a session's row")));
-                        }
-                        let known = loader.known(rows.remove(&id), user.as_ref(), now, started);
+                    let reading = |id, known| {
                         let read_again_at = started.after(jittered(loader.limits.max_age, id));
                         Ok(Arc::new(Reading::new(known, started, Arc::clone(&cell), read_again_at)))
-                    });
+                    };
+                    for session in sessions {
+                        let id = session.id;
+                        batch.land(&ids, id, |flight| {
+                            reading(id, Known::Row(loader.row(session, flight.user.as_ref(), now, started)))
+                        });
+                    }
+                    let error = || Arc::new(Error::new(ErrorKind::Unavailable, "reading a session's row"));
+                    unreadable.into_iter().for_each(|id| batch.land(&ids, id, |_| Err(error())));
+                    batch.land_rest(|flight| reading(flight.state.id(), Known::Missing));
                 }
                 Err(error) => {
                     loader.note_failure(&error, ids.len());
                     let error = Arc::new(error);
-                    batch.land(|_| Err(Arc::clone(&error)));
+                    batch.land_rest(|_| Err(Arc::clone(&error)));
                     // A database that refuses at once is not asked as fast as it refuses.
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
@@ -277,7 +291,7 @@ impl Slot {
             return None;
         }
         let count = queue.waiting.len().min(IDS_A_BATCH);
-        let flights = queue.waiting.drain(..count).collect();
+        let flights = queue.waiting.drain(..count).map(Some).collect();
         Some(Batch { loader: Arc::clone(&self.loader), flights })
     }
 }
@@ -290,7 +304,7 @@ impl Drop for Slot {
         }
         let mut queue = self.loader.queue();
         queue.batches -= 1;
-        let flights = if queue.batches == 0 { queue.waiting.drain(..).collect() } else { Vec::new() };
+        let flights = if queue.batches == 0 { queue.waiting.drain(..).map(Some).collect() } else { Vec::new() };
         drop(queue);
         drop(Batch { loader: Arc::clone(&self.loader), flights });
     }
@@ -305,69 +319,102 @@ fn jittered(max_age: Duration, id: SessionId) -> Duration {
 /// are told that nothing was learnt.
 struct Batch {
     loader: Arc<Loader>,
-    flights: Vec<Arc<Flight>>,
+    /// Those that have not landed yet. Each stays until it has, whatever panics on the way.
+    flights: Vec<Option<Pilot>>,
 }
 
 impl Batch {
-    fn send(&self) -> Vec<SessionId> {
-        let sent = |flight: &Arc<Flight>| {
-            if let Some(flying) = &mut flight.state.flights().current {
-                flying.sent = true;
-            }
+    /// The ids to ask for, in the order of the flights from now on.
+    fn send(&mut self) -> Vec<SessionId> {
+        self.flights.sort_by_cached_key(|flight| flight.as_ref().map(|Pilot(flight)| flight.state.id()));
+        let sent = |Pilot(flight): &Pilot| {
+            let _flights = flight.state.flights();
+            flight.sent.store(true, Ordering::Relaxed);
             flight.state.id()
         };
-        self.flights.iter().map(sent).collect()
+        self.flights.iter().flatten().map(sent).collect()
     }
 
-    fn land(mut self, mut found: impl FnMut(&Flight) -> Result<Arc<Reading>, Arc<Error>>) {
-        // Each stays in the batch until it has landed, whatever panics on the way.
-        while let Some(flight) = self.flights.last().cloned() {
-            self.land_one(&flight, found(&flight));
-            self.flights.pop();
+    /// The one of this id, among those that were sent for.
+    fn land(&mut self, ids: &[SessionId], id: SessionId, found: impl FnOnce(&Flight) -> Found) {
+        let place = ids.binary_search(&id).ok().and_then(|at| self.flights.get_mut(at));
+        if let Some(place) = place {
+            land_in(&self.loader, place, found);
         }
     }
 
-    fn land_one(&self, flight: &Arc<Flight>, found: Result<Arc<Reading>, Arc<Error>>) {
-        let state = &flight.state;
-        let mut flights = state.flights();
-        let Some(landing) = flights.current.take_if(|flying| Arc::ptr_eq(&flying.flight, flight)) else {
-            return; // Landed before.
-        };
-        let Flying { void, next, .. } = *landing;
-        let ended = match found.as_ref().map(|reading| &reading.known) {
-            Ok(Known::Row(row)) => row.ended(),
-            _ => None,
-        };
-        // Before anybody is told: whoever hears of the end must find that nothing stands that would let the session in.
-        let is_news = ended.is_some_and(|ended| state.remember_end(ended));
-        let replaced = match &found {
-            Ok(reading) if !void => state.store(reading),
-            _ => None,
-        };
-        flights.current = next.clone().map(Flying::new);
-        drop(flights);
-        drop(replaced);
-        if let Some(ended) = ended.filter(|_| is_news) {
-            state.changed().notify_waiters();
-            // Of a session that this node has let in: how long did the news take? By two clocks, so about. What runs out
-            // is no news.
-            let ran_out = matches!(ended.reason, EndReason::Idle | EndReason::Absolute);
-            if state.seen().at().is_some() && !ran_out {
-                telemetry::end_seen((self.loader.clock.wall() - ended.at).try_into().unwrap_or_default());
-            }
+    fn land_rest(&mut self, mut found: impl FnMut(&Flight) -> Found) {
+        for place in &mut self.flights {
+            land_in(&self.loader, place, &mut found);
         }
-        flight.landed.send_replace(Some(Landed { found, void }));
-        if let Some(next) = next {
-            self.loader.submit(next);
+    }
+}
+
+fn land_in(loader: &Arc<Loader>, place: &mut Option<Pilot>, found: impl FnOnce(&Flight) -> Found) {
+    if let Some(Pilot(flight)) = place {
+        land(loader, flight, found(flight));
+        *place = None;
+    }
+}
+
+fn land(loader: &Arc<Loader>, flight: &Arc<Flight>, found: Found) {
+    let state = &flight.state;
+    let mut flights = state.flights();
+    if flights.current.take_if(|current| Arc::ptr_eq(current, flight)).is_none() {
+        return; // Landed before.
+    }
+    let void = flight.void.load(Ordering::Relaxed);
+    let next = flight.next().take();
+    let ended = match found.as_ref().map(|reading| &reading.known) {
+        Ok(Known::Row(row)) => row.ended(),
+        _ => None,
+    };
+    // Before anybody is told: whoever hears of the end must find that nothing stands that would let the session in.
+    let is_news = ended.is_some_and(|ended| state.remember_end(ended));
+    let replaced = match &found {
+        Ok(reading) if !void => state.store(reading),
+        _ => None,
+    };
+    flights.current = next.as_ref().map(Pilot::flight);
+    drop(flights);
+    drop(replaced);
+    if let Some(ended) = ended.filter(|_| is_news) {
+        state.changed().notify_waiters();
+        // Of a session that this node has let in: how long did the news take? By two clocks, so about. What runs out
+        // is no news.
+        let ran_out = matches!(ended.reason, EndReason::Idle | EndReason::Absolute);
+        if state.seen().at().is_some() && !ran_out {
+            telemetry::end_seen((loader.clock.wall() - ended.at).try_into().unwrap_or_default());
         }
+    }
+    let _ = flight.landed.set(Some(Landed { found, void }));
+    if let Some(next) = next {
+        loader.submit(next);
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
         let error = || Arc::new(Error::new(ErrorKind::Unavailable, "loading sessions was interrupted"));
-        for flight in std::mem::take(&mut self.flights) {
-            self.land_one(&flight, Err(error()));
-        }
+        self.land_rest(|_| Err(error()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, task::Context, task::Poll, task::Waker};
+
+    use super::{super::state::Registry, *};
+
+    /// The control: while somebody is there to land it, they wait.
+    #[test]
+    fn who_waits_for_a_flight_that_nobody_lands_is_told() {
+        let pilot = Pilot::new(&Arc::new(Registry::new()).find_or_make(SessionId::new()), None);
+        let flight = pilot.flight();
+        let mut waiting = pin!(flight.landed.wait());
+        let mut look = || waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(look().is_pending());
+        drop(pilot);
+        assert!(matches!(look(), Poll::Ready(None)));
     }
 }

@@ -110,7 +110,7 @@ impl State {
         self.reading.swap(Some(Arc::clone(reading)))
     }
 
-    /// A panic under this lock can leave a flight that nobody finishes; its waiters then see its sender gone.
+    /// A panic under this lock can leave a flight that nobody finishes; its waiters are then told so.
     pub(super) fn flights(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -88,8 +88,8 @@ pub trait SessionStore: Debug + Outbox + 'static {
     /// Ends sessions: durable when it returns.
     fn end(&self, request: EndRequest) -> StoreFuture<'_, EndOutcome>;
 
-    /// Moves last activity forward, never back, on live rows only; never waits for a locked row. Returns the ids that
-    /// are live but could not be written now.
+    /// Moves last activity forward, never back, on live rows only; never waits while somebody keeps a row locked. Returns
+    /// the ids that are live but could not be written now.
     fn record_activity(&self, batch: Vec<Activity>) -> StoreFuture<'_, Vec<SessionId>>;
 
     /// Decides under the lock of a session's row, which ending takes as well, what becomes of its tokens.

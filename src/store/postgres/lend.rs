@@ -79,9 +79,14 @@ impl Lender {
         self.begin_with(doing, BEGIN_DURABLE).await
     }
 
-    /// A transaction whose commit a crash of the server may forget: for activity alone.
+    /// A transaction whose commit a crash of the server may forget, for activity alone. See [`Write::execute_unless_held`].
     pub(super) async fn begin_lazily_durable(&self, doing: &'static str) -> Result<Write, Error> {
         self.begin_with(doing, BEGIN_LAZY).await
+    }
+
+    /// Whether two more transactions can begin, and neither wait for another to end.
+    pub(super) fn has_spare_writes(&self) -> bool {
+        self.writes.available_permits() >= 2
     }
 
     async fn begin_with(&self, doing: &'static str, begin: &'static str) -> Result<Write, Error> {
@@ -166,6 +171,29 @@ impl Write {
         self.within(self.client.execute_typed(sql, parameters)).await
     }
 
+    /// The first statement after [`Lender::begin_lazily_durable`]: for any lock it waits a millisecond at most, and then has
+    /// done nothing (`None`). The transaction goes on, and so does its `now()`.
+    pub(super) async fn execute_unless_held(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Option<u64>, Error> {
+        let executed = async {
+            match self.client.execute_typed(sql, parameters).await {
+                Err(cause) if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                    self.client.batch_execute("ROLLBACK TO SAVEPOINT begun").await.map(|()| None)
+                }
+                executed => executed.map(Some),
+            }
+        };
+        self.within(executed).await
+    }
+
+    /// From now on it waits for locks as long as any other.
+    pub(super) async fn be_patient(&self) -> Result<(), Error> {
+        self.batch("SET LOCAL lock_timeout = '2s'").await
+    }
+
     pub(super) async fn batch(&self, sql: &str) -> Result<(), Error> {
         self.within(self.client.batch_execute(sql)).await
     }
@@ -245,5 +273,5 @@ const BEGIN_DURABLE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
     SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '2s'; \
     SET LOCAL idle_in_transaction_session_timeout = '5s'";
 const BEGIN_LAZY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
-    SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '2s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '5s'";
+    SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '1ms'; \
+    SET LOCAL idle_in_transaction_session_timeout = '5s'; SAVEPOINT begun";

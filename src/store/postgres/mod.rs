@@ -3,6 +3,7 @@
 //! Every query is an unnamed one (`query_typed`, one round trip, built-in types only), so it works behind a pooler in
 //! transaction mode. Every write is an `INSERT`, or an `UPDATE .. WHERE ended_at IS NULL`: nothing is upserted.
 
+mod activity;
 mod admit;
 mod import;
 mod lend;
@@ -28,7 +29,6 @@ use tokio_postgres::types::{ToSql, Type};
 
 pub use self::migrate::{MIGRATIONS, Migration};
 use self::{
-    admit::Place,
     lend::{Lender, Write},
     listen::Listener,
     sql::Sql,
@@ -244,48 +244,6 @@ impl PostgresStore {
         let ended = write.query(&self.sql.end_in_order, &parameters).await?;
         row::ended_ids(&ended).map(EndOutcome::Ended)
     }
-
-    async fn write_activity(&self, batch: &[Activity]) -> Result<Vec<SessionId>, Error> {
-        // A session that was forgotten and found again since the last flush is in the batch twice, and an UPDATE of two
-        // sources takes any: the newest counts.
-        let mut newest: Vec<_> = batch.iter().collect();
-        newest.sort_by_key(|seen| (seen.id, seen.age));
-        newest.dedup_by_key(|seen| seen.id);
-        let ids: Vec<_> = newest.iter().map(|seen| seen.id.as_uuid()).collect();
-        let ages: Vec<_> = newest.iter().map(|seen| seconds(seen.age)).collect();
-        let addresses: Vec<_> = newest.iter().map(|seen| seen.ip_address).collect();
-        let located = newest.iter().any(|seen| seen.location.is_some());
-        let whence = if located { &newest[..] } else { &[] };
-        let places: Vec<_> = whence.iter().map(|seen| Place::of(seen.location.as_ref())).collect();
-        let texts: Vec<_> = places.iter().map(|place| place.text.as_deref()).collect();
-        let countries: Vec<_> = places.iter().map(|place| place.country_code.as_deref()).collect();
-        let latitudes: Vec<_> = places.iter().map(|place| place.latitude).collect();
-        let longitudes: Vec<_> = places.iter().map(|place| place.longitude).collect();
-        let accuracies: Vec<_> = places.iter().map(|place| place.accuracy_km).collect();
-        let parameters: [(&(dyn ToSql + Sync), Type); 8] = [
-            (&ids, Type::UUID_ARRAY),
-            (&ages, Type::FLOAT8_ARRAY),
-            (&addresses, Type::INET_ARRAY),
-            (&texts, Type::TEXT_ARRAY),
-            (&countries, Type::TEXT_ARRAY),
-            (&latitudes, Type::FLOAT8_ARRAY),
-            (&longitudes, Type::FLOAT8_ARRAY),
-            (&accuracies, Type::INT4_ARRAY),
-        ];
-        let write = self.lender.begin_lazily_durable(RECORDING).await?;
-        let written = if located {
-            write.execute(&self.sql.record_located, &parameters).await?
-        } else {
-            write.execute(&self.sql.record_activity, &parameters[..3]).await?
-        };
-        // All of them, as a rule: only otherwise is it worth asking what became of the rest.
-        let left_over = match usize::try_from(written) {
-            Ok(written) if written == newest.len() => Vec::new(),
-            _ => write.query(&self.sql.activity_left_over, &parameters[..2]).await?,
-        };
-        write.commit().await?;
-        row::ids(&left_over)
-    }
 }
 
 impl sealed::Sealed for PostgresStore {}
@@ -344,7 +302,7 @@ impl SessionStore for PostgresStore {
     }
 
     fn record_activity(&self, batch: Vec<Activity>) -> StoreFuture<'_, Vec<SessionId>> {
-        Box::pin(async move { self.write_activity(&batch).await })
+        Box::pin(async move { activity::record(&self.lender, &self.sql.activity, &batch).await })
     }
 
     fn rotate(&self, id: SessionId, rotate: Rotate) -> StoreFuture<'_, Rotated> {
@@ -387,4 +345,3 @@ pub(crate) const DEFAULT_SCHEMA: &str = "device_sessions";
 const LOADING: &str = "loading sessions";
 const LISTING: &str = "listing sessions";
 const ENDING: &str = "ending sessions";
-const RECORDING: &str = "recording activity";

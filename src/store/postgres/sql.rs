@@ -1,18 +1,13 @@
 //! Every statement that runs while serving, with the schema's name filled in once.
 
-use super::outbox_sql::OutboxSql;
+use super::{activity::ActivitySql, outbox_sql::OutboxSql};
 
-/// What `row::session` reads, in its order, and the database's time at which it was read. Postgres knows times that Rust does not
-/// (`infinity`, the year 20000): they are brought near enough to be read, and mean the same.
+/// What `row::session` reads, in its order, and the database's time at which it was read.
 const COLUMNS: &str = "id, user_id, device_name, device_type, form_factor, os, os_version, browser, browser_version, model, \
     ip_address, location, country_code, latitude, longitude, accuracy_km, device_key, pending, \
-    greatest(least(created_at, '9999-01-01Z'), '0001-01-01Z') AS created_at, \
-    greatest(least(last_activity_at, '9999-01-01Z'), '0001-01-01Z') AS last_activity_at, \
-    greatest(least(expires_at, '9999-01-01Z'), '0001-01-01Z') AS expires_at, \
-    greatest(least(coalesce(authenticated_at, created_at), '9999-01-01Z'), '0001-01-01Z') AS authenticated_at, \
-    generation, seen, at_floor, at_root, claims, issuer, metadata, \
-    CASE WHEN ended_at IS NOT NULL THEN greatest(least(ended_at, '9999-01-01Z'), '0001-01-01Z') END AS ended_at, \
-    end_reason, ended_by, clock_timestamp() AS read_at";
+    created_at, last_activity_at, expires_at, coalesce(authenticated_at, created_at) AS authenticated_at, \
+    generation, seen, at_floor, at_root, claims, issuer, metadata, ended_at, end_reason, ended_by, \
+    clock_timestamp() AS read_at";
 
 /// What `row::tokens` reads besides.
 const TOKENS: &str = "root, \
@@ -27,6 +22,7 @@ pub(super) const END: &str =
 #[derive(Debug)]
 pub(super) struct Sql {
     schema: String,
+    pub(super) activity: ActivitySql,
     pub(super) outbox: OutboxSql,
     pub(super) load_one: String,
     pub(super) load_many: String,
@@ -37,9 +33,6 @@ pub(super) struct Sql {
     pub(super) lock_user: String,
     pub(super) lock_live_rows: String,
     pub(super) end_these: String,
-    pub(super) record_activity: String,
-    pub(super) record_located: String,
-    pub(super) activity_left_over: String,
     pub(super) history: String,
     pub(super) end_in_order: String,
     pub(super) upkeep_turn: String,
@@ -74,6 +67,7 @@ impl Sql {
         let table = format!("{schema}.sessions");
         Self {
             schema: schema.to_owned(),
+            activity: ActivitySql::new(&table),
             outbox: OutboxSql::new(schema),
             load_one: format!("SELECT {COLUMNS} FROM {table} WHERE id = $1"),
             load_many: format!("SELECT {COLUMNS} FROM {table} WHERE id = ANY($1)"),
@@ -104,14 +98,6 @@ impl Sql {
             end_these: format!(
                 "UPDATE {table} SET ended_at = clock_timestamp(), end_reason = $2, ended_by = $3 \
                  WHERE id = ANY($1) AND ended_at IS NULL RETURNING id, ended_at, end_reason, ended_by, pending"
-            ),
-            record_activity: record_activity(&table, false),
-            record_located: record_activity(&table, true),
-            // In the same transaction, of which there is one `now()`: what has been written is not older than itself.
-            activity_left_over: format!(
-                "SELECT s.id FROM ( \
-                    SELECT unnest($1::uuid[]) AS id, now() - unnest($2::float8[]) * interval '1 second' AS at \
-                 ) AS seen JOIN {table} s USING (id) WHERE s.ended_at IS NULL AND s.last_activity_at < seen.at"
             ),
             history: format!(
                 "(SELECT {COLUMNS} FROM {table} WHERE user_id = $1 AND ended_at IS NOT NULL AND NOT pending \
@@ -311,34 +297,4 @@ impl Sql {
     pub(super) fn schema(&self) -> &str {
         &self.schema
     }
-}
-
-/// Never waits for a lock and so never takes part in a deadlock: what somebody else holds stays as it is. It is planned anew
-/// each time, so it says no more than it must: no row is looked up twice, as the version that `held` has locked is found by
-/// its place; one that was changed between the snapshot and the lock is not to be seen at its new place, and stays as it is
-/// too. Where no session of a batch has a place (`located`), none is sent, and a new address is one without a place.
-fn record_activity(table: &str, located: bool) -> String {
-    let places = if located {
-        ", unnest($4::text[]) AS location, unnest($5::text[]) AS country_code, unnest($6::float8[]) AS latitude, \
-         unnest($7::float8[]) AS longitude, unnest($8::int4[]) AS accuracy_km"
-    } else {
-        ""
-    };
-    let place = ["location", "country_code", "latitude", "longitude", "accuracy_km"].map(|column| {
-        let new = if located { format!("held.{column}") } else { "NULL".to_owned() };
-        format!("{column} = CASE WHEN new THEN {new} ELSE s.{column} END")
-    });
-    let place = place.join(", ");
-    format!(
-        "WITH seen AS ( \
-            SELECT unnest($1::uuid[]) AS id, now() - unnest($2::float8[]) * interval '1 second' AS at, \
-                unnest($3::inet[]) AS ip{places} \
-         ) UPDATE {table} s SET last_activity_at = held.at, ip_address = coalesce(held.ip, s.ip_address), {place} \
-         FROM ( \
-            SELECT s.ctid AS version, seen.*, \
-                seen.ip IS NOT NULL AND (s.location IS NULL OR seen.ip IS DISTINCT FROM s.ip_address) AS new \
-            FROM seen JOIN {table} s USING (id) WHERE s.ended_at IS NULL AND s.last_activity_at < seen.at \
-            FOR NO KEY UPDATE OF s SKIP LOCKED \
-         ) AS held WHERE s.ctid = held.version AND s.id = held.id"
-    )
 }

@@ -10,7 +10,7 @@ pub const LOADS: &str = "SELECT id, user_id%WHERE id = %";
 /// The statement that writes activity.
 pub const FLUSHES: &str = "WITH seen AS%";
 /// What stands around a write.
-pub const AROUND: &str = "^(BEGIN|START|SET|COMMIT|ROLLBACK)";
+pub const AROUND: &str = "^(BEGIN|START|SET|SAVEPOINT|COMMIT|ROLLBACK)";
 
 /// A connection of its own to look by. What it asks itself is counted nowhere here.
 pub struct Counters(pub Client);

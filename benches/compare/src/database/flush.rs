@@ -23,6 +23,8 @@ use crate::record::{Goal, goal, note, row};
 const SECTION: &str = "Flush";
 /// Rows a statement, as the crate's writer sends them.
 const CHUNK: usize = 1_000;
+/// More than so many are handed over by four chunks, which the store writes over two connections.
+const MANY: usize = 10 * CHUNK;
 const CLIENTS: usize = 8;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,7 +105,7 @@ impl Table {
         let since = Instant::now();
         match variant {
             Variant::Ours => {
-                for chunk in ids.chunks(CHUNK) {
+                for chunk in ids.chunks(if ids.len() > MANY { 4 * CHUNK } else { CHUNK }) {
                     record(&self.store, chunk).await;
                 }
             }
@@ -150,7 +152,8 @@ pub async fn run(server: &Server) {
         SECTION,
         &format!(
             "{rows} live sessions with the crate's own schema; each flush is of other sessions, drawn at random and sorted by id, in chunks of \
-         {CHUNK}. Ours is `SessionStore::record_activity`, which the crate's writer calls; the raw and the barest statement are prepared on one \
+         {CHUNK}. Ours is `SessionStore::record_activity`, which the crate's writer calls; with more than {MANY} rows it is \
+         given four chunks at a time, as the writer does, and writes them over two connections. The raw and the barest statement are prepared on one \
          connection with synchronous_commit=off, a transaction each. Rounds are interleaved, their order changes from round to round. The table \
          is out of autovacuum's reach meanwhile, and has been written once all over since the last checkpoint: no full-page images but where \
          the name of a row says so. Single updates (prepared, synchronous_commit=on as by default) are of fewer rows a round: 4,000, or 8,000 \

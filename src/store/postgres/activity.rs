@@ -1,0 +1,153 @@
+//! Last activity, of many sessions at once.
+//!
+//! To lock each row first, so as to skip those that somebody holds, costs a seventh of it all, and there is hardly ever anybody.
+//! So rows that nobody seems to hold are updated straight away. Whoever comes in the instant between the look and the write
+//! is waited for no longer than a millisecond, too short to be part of a deadlock (which Postgres looks for after a second).
+//! Only then, or where rows looked held, is each locked first, or skipped.
+
+use tokio_postgres::types::{ToSql, Type};
+
+use super::{admit::Place, lend::Lender, row, seconds};
+use crate::{error::Error, session::SessionId, store::Activity};
+
+#[derive(Debug)]
+pub(super) struct ActivitySql {
+    plain: Statements,
+    /// Where some session of a batch has a place.
+    located: Statements,
+    left_over: String,
+}
+
+#[derive(Debug)]
+struct Statements {
+    free: String,
+    lockable: String,
+}
+
+pub(super) async fn record(lender: &Lender, sql: &ActivitySql, batch: &[Activity]) -> Result<Vec<SessionId>, Error> {
+    // A session that was forgotten and found again since the last flush is in the batch twice, and an UPDATE of two
+    // sources takes any: the newest counts.
+    let mut newest: Vec<_> = batch.iter().collect();
+    newest.sort_by_key(|seen| (seen.id, seen.age));
+    newest.dedup_by_key(|seen| seen.id);
+    if newest.len() > ROWS && lender.has_spare_writes() {
+        let (some, others) = newest.split_at(newest.len().div_ceil(2 * ROWS) * ROWS);
+        let (some, others) = tokio::join!(in_turn(lender, sql, some), in_turn(lender, sql, others));
+        return Ok([some?, others?].concat());
+    }
+    in_turn(lender, sql, &newest).await
+}
+
+async fn in_turn(lender: &Lender, sql: &ActivitySql, newest: &[&Activity]) -> Result<Vec<SessionId>, Error> {
+    let mut left_over = Vec::new();
+    for chunk in newest.chunks(ROWS) {
+        left_over.extend(write(lender, sql, chunk).await?);
+    }
+    Ok(left_over)
+}
+
+async fn write(lender: &Lender, sql: &ActivitySql, newest: &[&Activity]) -> Result<Vec<SessionId>, Error> {
+    let ids: Vec<_> = newest.iter().map(|seen| seen.id.as_uuid()).collect();
+    let ages: Vec<_> = newest.iter().map(|seen| seconds(seen.age)).collect();
+    let addresses: Vec<_> = newest.iter().map(|seen| seen.ip_address).collect();
+    let located = newest.iter().any(|seen| seen.location.is_some());
+    let whence = if located { newest } else { &[] };
+    let places: Vec<_> = whence.iter().map(|seen| Place::of(seen.location.as_ref())).collect();
+    let texts: Vec<_> = places.iter().map(|place| place.text.as_deref()).collect();
+    let countries: Vec<_> = places.iter().map(|place| place.country_code.as_deref()).collect();
+    let latitudes: Vec<_> = places.iter().map(|place| place.latitude).collect();
+    let longitudes: Vec<_> = places.iter().map(|place| place.longitude).collect();
+    let accuracies: Vec<_> = places.iter().map(|place| place.accuracy_km).collect();
+    let all: [(&(dyn ToSql + Sync), Type); 8] = [
+        (&ids, Type::UUID_ARRAY),
+        (&ages, Type::FLOAT8_ARRAY),
+        (&addresses, Type::INET_ARRAY),
+        (&texts, Type::TEXT_ARRAY),
+        (&countries, Type::TEXT_ARRAY),
+        (&latitudes, Type::FLOAT8_ARRAY),
+        (&longitudes, Type::FLOAT8_ARRAY),
+        (&accuracies, Type::INT4_ARRAY),
+    ];
+    let (statements, parameters) = if located { (&sql.located, &all[..]) } else { (&sql.plain, &all[..3]) };
+
+    let write = lender.begin_lazily_durable(RECORDING).await?;
+    let written = write.execute_unless_held(&statements.free, parameters).await?;
+    let mut left_over = Vec::new();
+    // All of them, as a rule: only otherwise is it worth asking what became of the rest.
+    if written != u64::try_from(ids.len()).ok() {
+        write.be_patient().await?;
+        left_over = write.query(&sql.left_over, &parameters[..2]).await?;
+        if !left_over.is_empty() {
+            write.execute(&statements.lockable, parameters).await?;
+            left_over = write.query(&sql.left_over, &parameters[..2]).await?;
+        }
+    }
+    write.commit().await?;
+    row::ids(&left_over)
+}
+
+impl ActivitySql {
+    pub(super) fn new(table: &str) -> Self {
+        Self {
+            plain: Statements::new(table, false),
+            located: Statements::new(table, true),
+            // In the same transaction, of which there is one `now()`: what has been written is not older than itself.
+            left_over: format!(
+                "SELECT s.id FROM ( \
+                    SELECT unnest($1::uuid[]) AS id, now() - unnest($2::float8[]) * interval '1 second' AS at \
+                 ) AS seen JOIN {table} s USING (id) WHERE s.ended_at IS NULL AND s.last_activity_at < seen.at"
+            ),
+        }
+    }
+}
+
+/// They are planned anew each time, so they say no more than they must. Where no session of a batch has a place (`located`),
+/// none is sent, and a new address is one without a place.
+impl Statements {
+    fn new(table: &str, located: bool) -> Self {
+        let places = if located {
+            ", unnest($4::text[]) AS location, unnest($5::text[]) AS country_code, unnest($6::float8[]) AS latitude, \
+             unnest($7::float8[]) AS longitude, unnest($8::int4[]) AS accuracy_km"
+        } else {
+            ""
+        };
+        let seen = format!(
+            "WITH seen AS ( \
+                SELECT unnest($1::uuid[]) AS id, now() - unnest($2::float8[]) * interval '1 second' AS at, \
+                    unnest($3::inet[]) AS ip{places} \
+             ) UPDATE {table} s"
+        );
+        let set = |from: &str, new: &str| {
+            let place = ["location", "country_code", "latitude", "longitude", "accuracy_km"].map(|column| {
+                let there = if located { format!("{from}.{column}") } else { "NULL".to_owned() };
+                format!("{column} = CASE WHEN {new} THEN {there} ELSE s.{column} END")
+            });
+            let place = place.join(", ");
+            format!("SET last_activity_at = {from}.at, ip_address = coalesce({from}.ip, s.ip_address), {place}")
+        };
+        let new = "seen.ip IS NOT NULL AND (s.location IS NULL OR seen.ip IS DISTINCT FROM s.ip_address)";
+        let due = "s.ended_at IS NULL AND s.last_activity_at < seen.at";
+        Self {
+            // A row's `xmax` is whoever locks or replaces it, or was the last to. Its own writer, who often locked it first, has
+            // committed if it is to be seen at all.
+            free: format!(
+                "{seen} {} FROM seen WHERE s.id = seen.id AND {due} AND (s.xmax = '0' OR s.xmax = s.xmin)",
+                set("seen", new)
+            ),
+            // Never waits for a lock. No row is looked up twice, as the version that `held` has locked is found by its
+            // place; one that was changed between the snapshot and the lock is not to be seen at its new place, and stays
+            // as it is too.
+            lockable: format!(
+                "{seen} {} FROM ( \
+                    SELECT s.ctid AS version, seen.*, {new} AS new FROM seen JOIN {table} s USING (id) WHERE {due} \
+                    FOR NO KEY UPDATE OF s SKIP LOCKED \
+                 ) AS held WHERE s.ctid = held.version AND s.id = held.id",
+                set("held", "new")
+            ),
+        }
+    }
+}
+
+/// A statement. More are written by two backends at once, unless that would keep others from writing.
+const ROWS: usize = 1_000;
+const RECORDING: &str = "recording activity";
