@@ -15,7 +15,6 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use aws_lc_rs::constant_time;
 
 /// What is known of some tokens.
 pub(crate) struct Front<T> {
@@ -67,8 +66,9 @@ impl<T: OfToken> Front<T> {
                 && let Some(known) = &*place.load()
                 // First, so that what it looks at comes into the processor's cache together with the token.
                 && holds(known)
-                // In constant time: how much of it is right is nobody's to measure.
-                && constant_time::verify_slices_are_equal(known.text(), token).is_ok()
+                // In whatever time that takes: who gets here has the signature's last 96 bits right, so how far the rest is
+                // right tells nobody what could be guessed.
+                && known.text() == token
             {
                 return Some(Arc::clone(known));
             }

@@ -28,7 +28,7 @@ pub(crate) use self::{
     reading::{Known, Reading},
     row::Row,
     state::State,
-    tokens::TokenCache,
+    tokens::{Digest, TokenCache},
     trust::{Belief, Trust},
 };
 use self::{flight::Loader, state::Registry};

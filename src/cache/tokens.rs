@@ -19,8 +19,9 @@ pub(crate) struct TokenCache<T> {
     key: [u8; 16],
 }
 
+/// A token in this cache's words. It takes a while to make: once for the look and for what is remembered after it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Digest(u64, u64);
+pub(crate) struct Digest(u64, u64);
 
 impl<T: Send + Sync + 'static> TokenCache<T> {
     /// The least recently asked for go first: those that have expired before those in use. The default policy would refuse new
@@ -36,15 +37,15 @@ impl<T: Send + Sync + 'static> TokenCache<T> {
         Ok(Self { known: known.build_with_hasher(InPlace::default()), key })
     }
 
-    pub(crate) fn get(&self, token: &[u8]) -> Option<Arc<T>> {
-        self.known.get(&self.digest(token))
+    pub(crate) fn get(&self, token: Digest) -> Option<Arc<T>> {
+        self.known.get(&token)
     }
 
-    pub(crate) fn insert(&self, token: &[u8], known: Arc<T>) {
-        self.known.insert(self.digest(token), known);
+    pub(crate) fn insert(&self, token: Digest, known: Arc<T>) {
+        self.known.insert(token, known);
     }
 
-    fn digest(&self, token: &[u8]) -> Digest {
+    pub(crate) fn digest(&self, token: &[u8]) -> Digest {
         let mut hasher = SipHasher24::new_with_key(&self.key);
         hasher.write(token);
         let digest = hasher.finish128();

@@ -60,7 +60,7 @@ impl Sessions {
                     claims: Some(claims),
                 };
                 let foreign = Foreign { issuer, stamp, adopt_for };
-                Ok(self.remember(set, token, TokenUse::Access, verified, Some(foreign), now))
+                Ok(self.known(set, TokenUse::Access, verified, Some(foreign), now))
             }
         })
     }

@@ -19,7 +19,7 @@ use super::{
 #[cfg(feature = "jwks")]
 use crate::token::issuer::PendingKeys;
 use crate::{
-    cache::State,
+    cache::{Digest, State},
     clock::Tick,
     session::{SessionId, UserId},
     token::{TokenUse, VerifiedToken},
@@ -110,6 +110,13 @@ impl fmt::Debug for KnownToken {
     }
 }
 
+/// A token that names a session.
+pub(super) struct Identified {
+    pub(super) known: Arc<KnownToken>,
+    /// Where it is not remembered yet.
+    new: Option<Digest>,
+}
+
 /// Why a token does not (yet) name a session.
 #[derive(Debug)]
 pub(crate) enum Unidentified {
@@ -131,15 +138,39 @@ impl Sessions {
 
     /// The session that a token names, if its signature and its claims are right. No database, no session check.
     pub(super) fn identify(&self, token: &[u8], usage: TokenUse, now: Tick) -> Result<Arc<KnownToken>, Unidentified> {
-        let known = match self.0.tokens.get(token) {
-            Some(known) if self.still_holds(&known, usage) => known,
-            _ => self.verify(&self.0.key_set.load_full(), token, usage, now)?,
+        let identified = self.recognise(token, usage, now)?;
+        self.remember(&identified);
+        Ok(identified.known)
+    }
+
+    /// As [`Self::identify`]; what is new is for the caller to remember, or to put in front: in both places it would take twice
+    /// the room and the time.
+    pub(super) fn recognise(&self, token: &[u8], usage: TokenUse, now: Tick) -> Result<Identified, Unidentified> {
+        let identified = match self.0.front.find(token, |live| self.still_holds(live.token(), usage)) {
+            Some(live) => Identified { known: Arc::clone(live.token()), new: None },
+            None => {
+                let digest = self.0.tokens.digest(token);
+                match self.0.tokens.get(digest) {
+                    Some(known) if self.still_holds(&known, usage) => Identified { known, new: None },
+                    _ => {
+                        let known = self.verify(&self.0.key_set.load(), token, usage, now)?;
+                        Identified { known, new: Some(digest) }
+                    }
+                }
+            }
         };
+        let known = &identified.known;
         if !known.is_current(now) {
             let named = (!known.pending).then(|| Box::new(known.named()));
             return Err(Unidentified::Refused(Refused { why: Refusal::TokenExpired, named }));
         }
-        Ok(known)
+        Ok(identified)
+    }
+
+    pub(super) fn remember(&self, Identified { known, new }: &Identified) {
+        if let Some(digest) = new {
+            self.0.tokens.insert(*digest, Arc::clone(known));
+        }
     }
 
     /// Whether a token that was verified before need not be verified again for this use.
@@ -147,7 +178,7 @@ impl Sessions {
         known.holds(usage) && self.issuer_still_holds(known)
     }
 
-    /// Remembered with the keys that verified it: these may be replaced just now.
+    /// It knows the keys that verified it: these may be replaced just now.
     pub(super) fn verify(
         &self,
         set: &KeySet,
@@ -164,9 +195,8 @@ impl Sessions {
             return foreign;
         }
         match set.keys.verify(token, usage, self.0.clock.wall()) {
-            Ok(verified) => Ok(self.remember(
+            Ok(verified) => Ok(self.known(
                 set,
-                token,
                 usage,
                 verified,
                 #[cfg(feature = "jwks")]
@@ -177,10 +207,9 @@ impl Sessions {
         }
     }
 
-    pub(super) fn remember(
+    pub(super) fn known(
         &self,
         set: &KeySet,
-        token: &str,
         usage: TokenUse,
         VerifiedToken { session_id, user_id, generation, age, expires_in, pending, of_another_key, claims }: VerifiedToken,
         #[cfg(feature = "jwks")] foreign: Option<Foreign>,
@@ -194,7 +223,7 @@ impl Sessions {
             }
             TokenUse::Cookie | TokenUse::Access | TokenUse::Pending => Tick::from_nanos(u64::MAX),
         };
-        let known = Arc::new(KnownToken {
+        Arc::new(KnownToken {
             user_id,
             usage,
             // Counted from one.
@@ -209,9 +238,7 @@ impl Sessions {
             #[cfg(feature = "jwks")]
             foreign,
             home: Arc::downgrade(&self.0),
-        });
-        self.0.tokens.insert(token.as_bytes(), Arc::clone(&known));
-        known
+        })
     }
 
     #[cfg(not(feature = "jwks"))]

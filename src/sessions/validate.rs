@@ -66,19 +66,14 @@ impl Sessions {
         token: &[u8],
         usage: TokenUse,
         strict: bool,
-        touch: impl FnOnce() -> bool,
+        touch: impl Fn() -> bool,
         caller: &impl Caller,
     ) -> Validation {
-        let now = self.0.clock.tick();
-        let whence = || self.0.whence(caller.peer(), caller.fields());
-        if !strict && let Some(live) = self.0.front.find(token, |live| live.lets_in(usage, now, self)) {
-            telemetry::hit();
-            if live.seen().is_due(now) && touch() {
-                self.0.recorder.touch(live.seen(), now, || (live.token().state.id(), whence()));
-            }
-            return Validation::Done(Verdict::Live(CurrentSession::of(live)));
+        if !strict && let Some(current) = self.let_in_again(token, usage, &touch, caller) {
+            return Validation::Done(Verdict::Live(current));
         }
-        let touch = touch();
+        let (now, touch) = (self.0.clock.tick(), touch());
+        let whence = || self.0.whence(caller.peer(), caller.fields());
         let pending = |token| {
             telemetry::miss();
             let whence = whence();
@@ -95,26 +90,57 @@ impl Sessions {
                 beside: None,
             })
         };
-        let known = match self.identify(token, usage, now) {
-            Ok(known) => known,
+        let identified = match self.recognise(token, usage, now) {
+            Ok(identified) => identified,
             Err(Unidentified::Refused(refused)) => return Validation::Done(Verdict::Refused(refused)),
             #[cfg(feature = "jwks")]
             Err(Unidentified::NeedsKeys(keys)) => return pending(PendingToken::NeedsKeys(token.into(), keys)),
         };
-        let verdict = if strict { None } else { self.judge_cached(&known, now) };
-        let Some(verdict) = verdict else { return pending(PendingToken::Known(known)) };
+        let known = &identified.known;
+        let verdict = if strict { None } else { self.judge_cached(known, now) };
+        let Some(verdict) = verdict else {
+            self.remember(&identified);
+            return pending(PendingToken::Known(identified.known));
+        };
         telemetry::hit();
+        let mut stands_in_front = false;
         if let Verdict::Live(current) = &verdict {
-            self.0.note_use(&known, current);
+            self.0.note_use(known, current);
             if touch {
                 self.0.recorder.touch(known.state.seen(), now, || (known.state.id(), whence()));
             }
-            if let Some(out) = self.0.front.offer(token, || current.live().in_front(token)) {
-                // Not asked for there while it stood in front, it may look forgotten.
-                self.0.tokens.insert(out.text(), Arc::clone(out.token()));
+            let out = self.0.front.offer(token, || {
+                stands_in_front = true;
+                current.live().in_front(token)
+            });
+            if let Some(out) = out {
+                // Not asked for there while it stood in front, it may be forgotten, or never have been there.
+                self.0.tokens.insert(self.0.tokens.digest(out.text()), Arc::clone(out.token()));
             }
         }
+        if !stands_in_front {
+            self.remember(&identified);
+        }
         Validation::Done(verdict)
+    }
+
+    /// The session of a token that stands in front, where what let it in still does. `None` says nothing about it.
+    #[inline]
+    pub(crate) fn let_in_again(
+        &self,
+        token: &[u8],
+        usage: TokenUse,
+        touch: impl FnOnce() -> bool,
+        caller: &impl Caller,
+    ) -> Option<CurrentSession> {
+        let now = self.0.clock.tick();
+        let live = self.0.front.find(token, |live| live.lets_in(usage, now, self))?;
+        telemetry::hit();
+        if live.seen().is_due(now) && touch() {
+            let who = || (live.token().state.id(), self.0.whence(caller.peer(), caller.fields()));
+            self.0.recorder.touch(live.seen(), now, who);
+        }
+        Some(CurrentSession::of(live))
     }
 
     fn let_in(&self, token: &Arc<KnownToken>, reading: Arc<Reading>) -> CurrentSession {
@@ -388,6 +414,45 @@ mod tests {
         let find =
             |holds: &dyn Fn(&super::super::Live) -> bool| sessions.0.front.find(token.as_bytes(), holds).is_some();
         (find(&|_| true), find(&|live| live.lets_in(TokenUse::Access, sessions.tick(), sessions)))
+    }
+
+    /// In one place or the other, so that it is checked once. The control: many have made room in front meanwhile, and would have
+    /// been forgotten.
+    #[tokio::test]
+    async fn a_token_is_remembered_once() {
+        let tokens = AccessTokens::hs256("0123456789abcdefghijklmnopqrstuv").unwrap();
+        let building = Sessions::builder(MemoryStore::new()).access_tokens(tokens).max_cached_sessions(128).build();
+        let sessions = building.await.unwrap();
+        let signed_in = sessions.sign_in(SignIn::new("lena")).await.unwrap();
+        assert!(matches!(ask(&sessions, &signed_in.access_token).await, Verdict::Live(_)));
+        let another = |_| {
+            let keys = &sessions.0.key_set.load().keys;
+            keys.sign(&crate::token::NewToken {
+                usage: TokenUse::Access,
+                session_id: signed_in.session.id,
+                user_id: &signed_in.session.user_id,
+                generation: 1,
+                issued_at: sessions.0.clock.wall(),
+                lifetime: Duration::from_secs(900),
+                custom: None,
+            })
+        };
+        let many: Vec<_> = (0..80).map(another).collect::<Result<_, _>>().unwrap();
+        let (mut known, mut stood_in_front) = (Vec::new(), Vec::new());
+        for token in &many {
+            let Verdict::Live(current) = ask(&sessions, token).await else { panic!("a good token") };
+            let remembered = sessions.0.tokens.get(sessions.0.tokens.digest(token.as_bytes())).is_some();
+            assert_ne!(in_front(&sessions, token).0, remembered, "in both places or in none");
+            known.push(Arc::clone(current.token()));
+            stood_in_front.push(!remembered);
+        }
+        for n in (0..many.len()).cycle().take(10 * many.len()) {
+            let Verdict::Live(current) = ask(&sessions, &many[n]).await else { panic!("a good token") };
+            let identified = sessions.identify(many[n].as_bytes(), TokenUse::Access, sessions.tick()).unwrap();
+            assert!(Arc::ptr_eq(current.token(), &known[n]) && Arc::ptr_eq(&identified, &known[n]), "checked again");
+        }
+        let gone = many.iter().zip(stood_in_front).filter(|(token, stood)| *stood && !in_front(&sessions, token).0);
+        assert!(gone.count() > 5, "the control");
     }
 
     /// The control is the front that asks for the token alone: it would let each of them in.

@@ -13,6 +13,7 @@ use super::{
     jwk,
     keys::{SigningKey, VerifyingKey},
     sign::{NewToken, Signer},
+    verifier::Verifier,
     verify::TokenUse,
 };
 use crate::{
@@ -158,7 +159,7 @@ impl AccessTokens {
         let keys = TokenKeys {
             signer: self.signing.map(Signer::new),
             jwks: jwk::set(&self.accepted),
-            accepted: self.accepted,
+            accepted: self.accepted.into_iter().map(Verifier::new).collect(),
             issuer: self.issuer,
             audience: self.audience,
             // At most a minute, so it is always representable.
@@ -213,7 +214,7 @@ fn refuse_ambiguous(keys: &[VerifyingKey]) -> Result<(), ConfigError> {
 #[derive(Debug)]
 pub(crate) struct TokenKeys {
     pub(super) signer: Option<Signer>,
-    pub(super) accepted: Vec<VerifyingKey>,
+    pub(super) accepted: Vec<Verifier>,
     /// Their public halves, written once.
     jwks: String,
     pub(super) issuer: String,
@@ -270,7 +271,7 @@ impl TokenKeys {
                 _ => return Err("does not accept what it signed".into()),
             }
         }
-        for key in &self.accepted {
+        for Verifier { key, .. } in &self.accepted {
             refuses_no_signature(&key.decoding, key.algorithm)?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! What stands in a token, read strictly: every member once, every claim of ours there and of its one type.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -12,24 +12,47 @@ use uuid::Uuid;
 
 use crate::session::{SessionId, UserId};
 
-/// The claims that this crate writes or judges; an application cannot set them. `gen` is the refresh generation.
-pub(super) const RESERVED: [&str; 9] = ["iss", "aud", "sub", "exp", "iat", "nbf", "jti", "session_id", "gen"];
+/// Whether it is one of the claims that this crate writes or judges; an application cannot set them. `gen` is the refresh
+/// generation.
+pub(super) fn is_reserved(name: &str) -> bool {
+    matches!(name, "iss" | "aud" | "sub" | "exp" | "iat" | "nbf" | "jti" | "session_id" | "gen")
+}
 
 /// The members of a JSON object, each once and not yet parsed.
 ///
 /// A struct alone would let unknown members come twice, and a map alone would silently take the last: two readers of one
 /// token could then see two different values.
-pub(super) struct Members<'a>(BTreeMap<String, &'a RawValue>);
+pub(super) struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
+
+/// A plain `Cow` would always be owned.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Members<'a> {
+    /// Inlined, so that a name that is known beforehand is compared as a word or two.
+    #[inline]
     pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.get(name).copied()
+        self.0.iter().find(|(Text(one), _)| one == name).map(|(_, value)| *value)
     }
 
     pub(super) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         self.get(name).and_then(text)
     }
+
+    fn has_duplicates(&mut self) -> bool {
+        let Self(members) = self;
+        // One by one, unless somebody sends so many that the square of them would count. In place, since whoever has no key
+        // shall not make us allocate much.
+        if members.len() > FEW {
+            members.sort_unstable_by(|(Text(one), _), (Text(other), _)| one.cmp(other));
+            return members.windows(2).any(|two| two[0].0.0 == two[1].0.0);
+        }
+        (1..members.len()).any(|n| members[..n].iter().any(|(Text(earlier), _)| *earlier == members[n].0.0))
+    }
 }
+
+/// More than any token has that somebody means well.
+const FEW: usize = 32;
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -43,13 +66,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    if members.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a member comes twice"));
-                    }
+                // As many as this crate writes, and some more.
+                let mut members = Members(Vec::with_capacity(16));
+                while let Some(member) = map.next_entry()? {
+                    members.0.push(member);
                 }
-                Ok(Members(members))
+                if members.has_duplicates() {
+                    return Err(A::Error::custom("a member comes twice"));
+                }
+                Ok(members)
             }
         }
 
@@ -67,7 +92,7 @@ pub(super) struct Claims<'a> {
     pub(super) not_before: Option<OffsetDateTime>,
     pub(super) session_id: SessionId,
     pub(super) generation: Option<u64>,
-    /// Whether there is anything beyond [`RESERVED`].
+    /// Whether there is anything that is not [reserved](is_reserved).
     pub(super) has_custom: bool,
 }
 
@@ -85,7 +110,7 @@ impl<'a> Claims<'a> {
     pub(super) fn read(payload: &'a str) -> Result<Self, &'static str> {
         let members: Members<'a> =
             serde_json::from_str(payload).map_err(|_| "claims are no object or name one twice")?;
-        let has_custom = members.0.keys().any(|name| !RESERVED.contains(&name.as_str()));
+        let has_custom = members.0.iter().any(|(Text(name), _)| !is_reserved(name));
         // Custom claims are parsed later, by the application. What cannot be parsed at all (nested too deep, a number
         // out of range) is a bad token and not an error in a handler.
         if has_custom && serde_json::from_str::<Map<String, Value>>(payload).is_err() {
@@ -101,17 +126,18 @@ impl<'a> Claims<'a> {
             issued_at: claim!(members, "iat", seconds)?,
             not_before: if members.get("nbf").is_some() { Some(claim!(members, "nbf", seconds)?) } else { None },
             session_id: claim!(members, "session_id", session_id)?,
-            generation: if members.get("gen").is_some() { Some(claim!(members, "gen", generation)?) } else { None },
+            generation: if members.get("gen").is_some() { Some(claim!(members, "gen", whole)?) } else { None },
             has_custom,
         })
     }
 }
 
 pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    // A plain `Cow` would always be owned.
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    serde_json::from_str(raw.get()).ok().map(|Text(text)| text)
+    // As it stands there, it has been read as JSON already: between quotes and without escapes, it says what it is.
+    match raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(plain) if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str(raw.get()).ok().map(|Text(text)| text),
+    }
 }
 
 /// RFC 7519 §4.1.3: a string, or an array of strings.
@@ -127,12 +153,13 @@ pub(super) fn user_id(raw: &RawValue) -> Option<UserId> {
 /// Whole seconds since 1970, as this crate writes them. RFC 7519 would allow fractions, which nobody writes and which
 /// verifiers round in different ways.
 pub(super) fn seconds(raw: &RawValue) -> Option<OffsetDateTime> {
-    let seconds: u64 = serde_json::from_str(raw.get()).ok()?;
+    let seconds = whole(raw)?;
     OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()
 }
 
-fn generation(raw: &RawValue) -> Option<u64> {
-    serde_json::from_str(raw.get()).ok()
+/// What JSON lets pass as a number and `parse` takes is written in digits alone.
+fn whole(raw: &RawValue) -> Option<u64> {
+    raw.get().parse().ok()
 }
 
 fn session_id(raw: &RawValue) -> Option<SessionId> {

@@ -1,6 +1,6 @@
 //! Access tokens: JWTs (RFC 7519, RFC 9068) that carry a session id, signed by one key and accepted from several.
 //!
-//! jsonwebtoken does the signatures and nothing else. Its claim checks take a token without `iss` and `aud` for one with
+//! jsonwebtoken does the signatures and nothing else (but that of HS256 is checked without it, see [`verifier`]). Its claim checks take a token without `iss` and `aud` for one with
 //! the right ones, know nothing of `typ`, `crit` and `iat`, and read the system's clock; so header and claims are read and
 //! judged here, over the clock that the caller passes.
 
@@ -19,6 +19,7 @@ pub(crate) mod refresh;
 mod sign;
 #[cfg(test)]
 mod tests;
+mod verifier;
 mod verify;
 
 pub use access::AccessTokens;

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::{
     access::TokenKeys,
-    claims::{Claims, RESERVED},
-    keys::SigningKey,
+    claims::{Claims, is_reserved},
+    keys::{SigningKey, VerifyingKey},
     verify::{MAX_TOKEN, TokenUse},
 };
 use crate::{
@@ -49,12 +49,8 @@ pub(super) struct Signer {
 impl Signer {
     pub(super) fn new(key: SigningKey) -> Self {
         let algorithm = key.verifying.algorithm;
-        let header = |usage: TokenUse| {
-            let header = serde_json::json!({ "typ": usage.media_type(), "alg": algorithm, "kid": key.verifying.kid });
-            URL_SAFE_NO_PAD.encode(header.to_string())
-        };
         let [access_header, cookie_header, pending_header] =
-            [TokenUse::Access, TokenUse::Cookie, TokenUse::Pending].map(header);
+            [TokenUse::Access, TokenUse::Cookie, TokenUse::Pending].map(|usage| header(&key.verifying, usage));
         Self { encoding: key.encoding, algorithm, kid: key.verifying.kid, access_header, cookie_header, pending_header }
     }
 
@@ -65,6 +61,12 @@ impl Signer {
             TokenUse::Pending => &self.pending_header,
         }
     }
+}
+
+/// The header of the tokens of a key, encoded.
+pub(super) fn header(key: &VerifyingKey, usage: TokenUse) -> String {
+    let header = serde_json::json!({ "typ": usage.media_type(), "alg": key.algorithm, "kid": key.kid });
+    URL_SAFE_NO_PAD.encode(header.to_string())
 }
 
 impl fmt::Debug for Signer {
@@ -139,7 +141,7 @@ pub(crate) fn check_claims(custom: &Map<String, Value>) -> Result<(), Error> {
 }
 
 fn check_names(custom: &Map<String, Value>) -> Result<(), Error> {
-    if custom.keys().any(|name| RESERVED.contains(&name.as_str())) {
+    if custom.keys().any(|name| is_reserved(name)) {
         return Err(Error::new(
             ErrorKind::InvalidClaims,
             "custom claims must not be named iss, aud, sub, exp, iat, nbf, jti, session_id or gen",

@@ -9,7 +9,8 @@ use time::OffsetDateTime;
 use super::{
     access::TokenKeys,
     claims::{Claims, Members},
-    keys::{MAX_KID, VerifyingKey},
+    keys::MAX_KID,
+    verifier::Verifier,
 };
 use crate::session::{SessionId, UserId};
 
@@ -115,15 +116,16 @@ impl TokenKeys {
         let (message, signature) = token.rsplit_once('.').ok_or("not a JWT")?;
         let (header, payload) = message.split_once('.').filter(|(_, rest)| !rest.contains('.')).ok_or("not a JWT")?;
 
-        let (key, usage) = self.key_for(&decode(header, "header is not base64url of text")?, usage)?;
-        // `Err` is a signature that is not base64url; neither is evidence of anything but a bad token.
-        let signed = jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.decoding, key.algorithm);
-        if !signed.unwrap_or(false) {
+        let (verifier, usage) = match self.known_header(header, usage) {
+            Some(known) => known,
+            None => self.key_for(&decode(header, "header is not base64url of text")?, usage)?,
+        };
+        if !verifier.verifies(message, signature) {
             return Err("signature is wrong".into());
         }
 
         let payload = decode(payload, "payload is not base64url of text")?;
-        let of_another_key = self.signer.as_ref().is_some_and(|signer| signer.kid != key.kid);
+        let of_another_key = self.signer.as_ref().is_some_and(|signer| signer.kid != verifier.key.kid);
         let verified = self.judge(&payload, of_another_key, now).map_err(|refusal| match refusal {
             // There is no other token to be had for it, and whoever holds it may not even sign out.
             TokenRefusal::Expired { .. } if usage == TokenUse::Pending => {
@@ -134,9 +136,16 @@ impl TokenKeys {
         Ok(VerifiedToken { pending: usage == TokenUse::Pending, ..verified })
     }
 
+    /// As [`Self::key_for`] of a header that was written by this crate, to the letter and for this use; `None` for any other.
+    fn known_header(&self, encoded: &str, usage: TokenUse) -> Option<(&Verifier, TokenUse)> {
+        let known = |verifier: &'_ Verifier| verifier.written_for(encoded);
+        let (verifier, written_for) = self.accepted.iter().find_map(|verifier| Some((verifier, known(verifier)?)))?;
+        (written_for == usage || written_for == TokenUse::Pending).then_some((verifier, written_for))
+    }
+
     /// The key that the header names, and what the token is for, if the header asks for nothing that this crate does not do. Keys come from our own
     /// list alone: `jku`, `jwk` and `x5u` would let the token bring its own.
-    fn key_for(&self, header: &str, usage: TokenUse) -> Result<(&VerifyingKey, TokenUse), &'static str> {
+    fn key_for(&self, header: &str, usage: TokenUse) -> Result<(&Verifier, TokenUse), &'static str> {
         let header: Members<'_> =
             serde_json::from_str(header).map_err(|_| "header is no object or names a member twice")?;
         // RFC 7515 §4.1.11: an extension that is critical and not understood. We understand none.
@@ -147,13 +156,13 @@ impl TokenKeys {
         let usage = [usage, TokenUse::Pending].into_iter().find(|one| typ.as_ref().is_some_and(|typ| one.matches(typ)));
         let usage = usage.ok_or("not the `typ` that belongs here")?;
         let kid = header.text("kid").filter(|kid| kid.len() <= MAX_KID).ok_or("no usable `kid`")?;
-        let key = self.accepted.iter().find(|key| key.kid == kid).ok_or("`kid` of no known key")?;
+        let verifier = self.accepted.iter().find(|one| one.key.kid == kid).ok_or("`kid` of no known key")?;
         // The key says the algorithm and the token only repeats it, so `none` or another family never gets a say.
         let algorithm = header.text("alg").and_then(|alg| alg.parse::<Algorithm>().ok());
-        if algorithm != Some(key.algorithm) {
+        if algorithm != Some(verifier.key.algorithm) {
             return Err("not the algorithm of its key");
         }
-        Ok((key, usage))
+        Ok((verifier, usage))
     }
 
     fn judge(&self, payload: &str, of_another_key: bool, now: OffsetDateTime) -> Result<VerifiedToken, TokenRefusal> {

@@ -55,6 +55,13 @@ impl Judgement {
         Self { verdict, arrival, strict: layer.strict, layer: may_answer.then(|| Arc::clone(layer)), began: None }
     }
 
+    /// Of a session that has been let in before, by a layer that has nothing to add.
+    #[inline]
+    pub(super) const fn at_a_glance(current: CurrentSession) -> Self {
+        let arrival = Arrival { by_cookie: false, cross_site: false, on_loopback: false };
+        Self { verdict: Verdict::Live(current), arrival, strict: false, layer: None, began: None }
+    }
+
     pub(super) fn begun(self, began: Instant) -> Self {
         Self { began: Some(began), ..self }
     }

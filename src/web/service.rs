@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     fields::Fields,
-    sessions::{Caller, PendingRead, Refusal, Refused, Sessions, Validation, Verdict},
+    sessions::{Caller, CurrentSession, PendingRead, Refusal, Refused, Sessions, Validation, Verdict},
     token::TokenUse,
 };
 
@@ -53,6 +53,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(current) = self.shared.let_in_at_a_glance(Head::of(&request)) {
+            request.extensions_mut().insert(Judgement::at_a_glance(current));
+            return ResponseFuture::inner(self.inner.call(request), None);
+        }
         let judging = if self.shared.asks_for_parts() {
             let (parts, body) = request.into_parts();
             let judging = self.shared.judge(Head::of_parts(&parts), Some(&parts));
@@ -89,9 +93,30 @@ pub(super) enum Judging {
 }
 
 impl Shared {
+    /// Where nothing that this layer was told asks for more than a look at the token.
+    fn plain(&self) -> Option<&Sessions> {
+        let has_more = self.strict || self.asks_for_parts() || self.on_reject.is_some();
+        match &self.who {
+            Who::Sessions(sessions) if !has_more && !sessions.allows_loopback_cookie() => Some(sessions),
+            _ => None,
+        }
+    }
+
     /// Whether the application has hooks that look at a request.
     fn asks_for_parts(&self) -> bool {
         self.credential.is_some() || self.counts.is_some()
+    }
+
+    /// What nearly every request is: its one credential is a Bearer token, and what let that in before still does. `None` says
+    /// nothing: [`Shared::judge`] would come to the same verdict, but has more to ask.
+    #[inline]
+    fn let_in_at_a_glance(&self, head: Head<'_>) -> Option<CurrentSession> {
+        let sessions = self.plain()?;
+        if head.extensions.get::<Judgement>().is_some() {
+            return None;
+        }
+        let token = credential::bearer_alone(head.headers)?;
+        sessions.let_in_again(token, TokenUse::Access, || !opens_a_stream(head), &head)
     }
 
     /// The verdict on this request, or the read that it takes. `parts`: for the application's hooks, where it has any.
@@ -136,7 +161,7 @@ impl Shared {
         self: &Arc<Self>,
         sessions: &Sessions,
         presented: Presented<'_>,
-        touch: impl FnOnce() -> bool,
+        touch: impl Fn() -> bool,
         on_loopback: bool,
         head: Head<'_>,
     ) -> Judging {
@@ -231,4 +256,103 @@ fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::OPTIONS
         && headers.contains_key(header::ORIGIN)
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum_core::extract::FromRequestParts as _;
+    use http::HeaderValue;
+    use tower_layer::Layer as _;
+
+    use super::*;
+    use crate::{AccessTokens, Client, EndReason, MemoryStore, SessionValidationLayer, SignIn, store::EndTarget};
+
+    fn request(lines: &[(&'static str, String)]) -> Request<()> {
+        let mut request = Request::new(());
+        for (name, value) in lines {
+            request.headers_mut().append(*name, HeaderValue::try_from(value).unwrap());
+        }
+        request
+    }
+
+    /// What a look says of a request, and what the judge does.
+    async fn both(layer: &SessionValidationLayer, request: &Request<()>) -> (Option<CurrentSession>, Judgement) {
+        let shared = layer.layer(()).shared;
+        let glance = shared.let_in_at_a_glance(Head::of(request));
+        let (parts, ()) = request.clone().into_parts();
+        let judged = match shared.judge(Head::of_parts(&parts), Some(&parts)) {
+            Judging::Done(judgement) => judgement,
+            Judging::Read { pending, arrival, .. } => {
+                let verdict = pending.finish(Instant::now() + crate::sessions::ANSWER_WITHIN).await;
+                Judgement::of(verdict, arrival, &shared)
+            }
+        };
+        (glance, judged)
+    }
+
+    #[tokio::test]
+    async fn who_is_let_in_at_a_glance_is_let_in_by_the_judge() {
+        let tokens = AccessTokens::hs256("0123456789abcdefghijklmnopqrstuv").unwrap();
+        let sessions = Sessions::builder(MemoryStore::new()).access_tokens(tokens).build().await.unwrap();
+        let lena = sessions.sign_in(SignIn::new("lena")).await.unwrap();
+        let (mut parts, ()) = request(&[]).into_parts();
+        let Ok(client) = Client::from_request_parts(&mut parts, &()).await;
+        let ben = sessions.sign_in(SignIn::new("ben").client(client).cookie()).await.unwrap();
+        let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
+        let ben = ben.into_response();
+        let set = ben.headers().get_all("set-cookie").iter().filter_map(|line| line.to_str().ok());
+        let ben = set.filter_map(|line| line.split(';').next()).find(|pair| pair.starts_with(cookie::COOKIE)).unwrap();
+        let cookie = || ("cookie", ben.to_owned());
+        let layer = SessionValidationLayer::new(sessions.clone());
+        let lena_s = request(&[bearer(&lena.access_token)]);
+        // The first is read, the second puts in front.
+        for _ in 0..2 {
+            assert!(both(&layer, &lena_s).await.0.is_none(), "not seen before");
+            both(&layer, &request(&[cookie()])).await;
+        }
+
+        let token = &*lena.access_token;
+        for (lines, at_a_glance) in [
+            (vec![bearer(token)], true),
+            (vec![bearer(&format!(" {token} "))], true),
+            (vec![("cookie", "theme=dark".into()), bearer(token)], false),
+            (vec![("authorization", format!("bearer {token}"))], false),
+            (vec![bearer(token), bearer(token)], false),
+            (vec![bearer(token), bearer("another")], false),
+            (vec![bearer(token), cookie()], false),
+            (vec![cookie()], false),
+            (vec![bearer(&token[..token.len() - 1])], false),
+            (vec![bearer("")], false),
+            (vec![], false),
+        ] {
+            let (glance, judged) = both(&layer, &request(&lines)).await;
+            assert_eq!(glance.is_some(), at_a_glance, "{lines:?}");
+            if let Some(current) = glance {
+                let Verdict::Live(live) = &judged.verdict else { panic!("{lines:?}: {:?}", judged.verdict) };
+                assert_eq!((live.id(), live.user_id()), (current.id(), current.user_id()));
+                let Arrival { by_cookie, cross_site, on_loopback } = judged.arrival;
+                assert!(!(by_cookie || cross_site || on_loopback || judged.is_strict()), "{lines:?}");
+            }
+        }
+
+        // Whoever asks for more gets the judge.
+        for more in [
+            layer.clone().strict(),
+            layer.clone().counts_as_activity(|_| false),
+            layer.clone().credential(|_| None),
+            layer.clone().on_reject(|_, _| Response::default()),
+        ] {
+            assert!(both(&more, &lena_s).await.0.is_none());
+        }
+        let mut judged_before = request(&[bearer(token)]);
+        let shared = layer.layer(()).shared;
+        judged_before.extensions_mut().insert(Judgement::of(Verdict::Anonymous, Arrival::default(), &shared));
+        let (glance, judged) = both(&layer, &judged_before).await;
+        assert!(glance.is_none() && matches!(judged.verdict, Verdict::Anonymous), "the outer layer's word holds");
+
+        let target = EndTarget::One { id: lena.session.id, user: None };
+        sessions.end(target, EndReason::Logout, None).await.unwrap();
+        let (glance, judged) = both(&layer, &lena_s).await;
+        assert!(glance.is_none() && matches!(judged.verdict, Verdict::Refused(_)));
+    }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{Forged, SECRET, hs256, sign, sign_bytes, verify};
 
 #[derive(Clone, Debug)]
-enum Edit {
+pub(super) enum Edit {
     Replace(prop::sample::Index, char),
     Insert(prop::sample::Index, char),
     Delete(prop::sample::Index),
@@ -14,7 +14,7 @@ enum Edit {
     Append(String),
 }
 
-fn edit() -> impl Strategy<Value = Edit> {
+pub(super) fn edit() -> impl Strategy<Value = Edit> {
     // Mostly characters of tokens, so that most edits get past the decoder.
     let character =
         || prop_oneof![8 => "[A-Za-z0-9_.=-]".prop_map(|text| text.chars().next().unwrap()), 1 => any::<char>()];
@@ -29,7 +29,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-fn apply(token: &str, edit: &Edit) -> String {
+pub(super) fn apply(token: &str, edit: &Edit) -> String {
     let mut text: Vec<char> = token.chars().collect();
     let length = text.len();
     match edit {

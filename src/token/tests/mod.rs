@@ -1,5 +1,6 @@
 //! Shared by the tests of this module: keys, and tokens that `TokenKeys::sign` would never make.
 
+mod differential;
 mod forged;
 mod fuzz;
 mod keys;
