@@ -105,6 +105,7 @@ fn nothing_to_go_by() {
     }
     assert_eq!(describe(Some(&"a".repeat(33))).name, "Unknown device", "too long for a name");
     assert_eq!(describe(Some("<script>alert(1)</script>")).name, "Unknown device");
+    assert_eq!(describe(Some("Mozilla/5.0Edg/.")).browser_version, None, "a dot is no version");
     let model = "Mozilla/5.0 (Linux; Android 14; <b>x</b>) AppleWebKit/537.36 Chrome/131.0.0.0 Mobile Safari/537.36";
     assert_eq!(describe(Some(model)).name, "Chrome on Android");
 }
