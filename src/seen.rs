@@ -1,7 +1,8 @@
-//! When a session was last seen on this node, whether that still has to be written down, and which reading of it stands.
+//! When a session was last seen on this node, whether that still has to be written down, which reading of it stands, and when its
+//! cookie was last made anew.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -13,6 +14,8 @@ pub(crate) struct LastSeen {
     /// Nanoseconds of a [`Tick`]; zero before the first request.
     at: AtomicU64,
     queued: AtomicBool,
+    /// When this node last set out to make its cookie anew, in seconds, rounded up; 0: never. Here, where it takes no room.
+    renewal: AtomicU32,
     /// The number of the reading that stands. Beside the time, so that a hit finds both in one place.
     standing: AtomicU64,
 }
@@ -70,6 +73,16 @@ impl LastSeen {
     pub(crate) fn put_back(&self) {
         self.queued.store(true, Ordering::Release);
     }
+
+    /// Whether it is the caller who makes its cookie anew: one, and not again for a while, however that turns out.
+    pub(crate) fn begin_renewal(&self, now: Tick, pause: Duration) -> bool {
+        let last = self.renewal.load(Ordering::Relaxed);
+        // Rounded up: not before the pause is over.
+        let again = || Tick::ZERO.after(Duration::from_secs(last.into())).after(pause);
+        let seconds = u32::try_from(now.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX);
+        (last == 0 || now >= again())
+            && self.renewal.compare_exchange(last, seconds, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 /// How coarse the time is. Far below any activity interval, far above the time between requests of a busy session.
@@ -106,6 +119,17 @@ mod tests {
         seen.take();
         seen.touch(at(500));
         assert_eq!(seen.at(), Some(at(1_020)));
+    }
+
+    #[test]
+    fn one_makes_the_cookie_anew_and_none_before_the_pause_is_over() {
+        let (seen, pause) = (LastSeen::default(), Duration::from_secs(5));
+        assert!(seen.begin_renewal(at(1_001), pause));
+        for still in [1_001, 1_999, 6_001, 6_999] {
+            assert!(!seen.begin_renewal(at(still), pause), "{still}");
+        }
+        assert!(seen.begin_renewal(at(7_000), pause));
+        assert!(!seen.begin_renewal(at(7_000), pause));
     }
 
     #[test]

@@ -163,28 +163,34 @@ async fn only_what_is_locked_stays_in_the_queue() {
     let db = TestDb::new().await;
     let node = Node::new(migrated(&db).await).await;
     let (client, locker) = (db.connect().await, db.connect().await);
-    let signed_in = cold(&client, "ahmed", 4).await;
+    // Two statements, and of each one that is locked: the first and the last.
+    let mut signed_in = cold(&client, "ahmed", 1_100).await;
+    signed_in.sort_by_key(|one| one.session.id);
+    signed_in.swap(3, 1_099);
     touch(&node, &signed_in).await;
-    let [ended, deleted, locked] = [0, 1, 2].map(|place: usize| signed_in[place].session.id.as_uuid());
+    let [locked, ended, deleted, also_locked] = [0, 1, 2, 3].map(|place: usize| signed_in[place].session.id.as_uuid());
     let end = "UPDATE device_sessions.sessions SET ended_at = now() WHERE id = $1";
     client.execute(end, &[&ended]).await.expect("ended");
     client.execute("DELETE FROM device_sessions.sessions WHERE id = $1", &[&deleted]).await.expect("deleted");
     locker.batch_execute("BEGIN").await.expect("begin");
-    let lock = "SELECT 1 FROM device_sessions.sessions WHERE id = $1 FOR UPDATE";
-    locker.query_one(lock, &[&locked]).await.expect("locked");
+    let lock = "SELECT 1 FROM device_sessions.sessions WHERE id = ANY($1) FOR UPDATE";
+    locker.execute(lock, &[&vec![locked, also_locked]]).await.expect("locked");
 
-    let [before_ended, before_locked] =
-        [last_activity(&client, &signed_in[0]).await, last_activity(&client, &signed_in[2]).await];
+    let last = async |place: usize| last_activity(&client, &signed_in[place]).await;
+    let before = [last(0).await, last(1).await, last(3).await];
     for _ in 0..2 {
         node.sessions.flush_activity().await.expect("a locked row is no failure");
-        assert_eq!(queued(&node), 1);
+        assert_eq!(queued(&node), 2);
+        // Seen meanwhile: still once in the queue.
+        touch(&node, &signed_in[..1]).await;
+        assert_eq!(queued(&node), 2);
     }
-    assert_eq!(last_activity(&client, &signed_in[2]).await, before_locked);
+    assert_eq!([last(0).await, last(1).await, last(3).await], before);
     locker.batch_execute("COMMIT").await.expect("commit");
     node.sessions.flush_activity().await.expect("flushed");
     assert_eq!(queued(&node), 0);
-    assert!(last_activity(&client, &signed_in[2]).await > before_locked);
-    assert_eq!(last_activity(&client, &signed_in[0]).await, before_ended);
+    assert!(last(0).await > before[0] && last(3).await > before[2]);
+    assert_eq!(last(1).await, before[1]);
 }
 
 #[tokio::test]

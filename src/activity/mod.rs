@@ -3,7 +3,6 @@
 mod writer;
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -11,26 +10,32 @@ use std::{
     },
 };
 
+use indexmap::IndexMap;
+
 pub(crate) use self::writer::{Command, Writer};
 use crate::{clock::Tick, origin::Whence, seen::LastSeen, session::SessionId};
 
 /// The sessions that were seen since the writer last took them. Bounded by the number of distinct sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
-    queue: Mutex<Queue>,
+    /// In parts, by id: none of them is asked for by everybody, or grows for long.
+    queue: [Mutex<Queue>; PARTS],
     /// How many the writer has taken and could not write yet.
     unwritten: AtomicUsize,
 }
 
-type Queue = HashMap<SessionId, Seen>;
+const PARTS: usize = 32;
+
+/// In one piece besides a table of places: where many wait, what counts is room, and a hash table of them would be half empty.
+type Queue = IndexMap<SessionId, Seen>;
 
 /// A session in the queue, with the origin of the touch that queued it.
 #[derive(Debug)]
 struct Seen {
     session: Arc<LastSeen>,
     whence: Whence,
-    /// Keeps the session's state until this is written, where no token does.
-    _held: Option<Held>,
+    /// Keeps the session's state until this is written, where no token does. In a box, since few need it.
+    _held: Option<Box<Held>>,
 }
 
 /// A session's state, as far as it matters here.
@@ -54,15 +59,16 @@ impl Recorder {
     ) {
         if session.touch(now) {
             let ((id, whence), held) = who();
-            let seen = Seen { session: Arc::clone(session), whence, _held: held };
+            let seen = Seen { session: Arc::clone(session), whence, _held: held.map(Box::new) };
             // One that is there is of a state that has been forgotten since, and older.
-            self.queue().insert(id, seen);
+            let older = lock(&self.queue[part_of(id)]).insert(id, seen);
+            drop(older);
         }
     }
 
     /// How many sessions wait to be written; one that was seen again while it waits may count twice.
     pub(crate) fn len(&self) -> usize {
-        self.queue().len() + self.unwritten.load(Ordering::Relaxed)
+        self.queue.iter().map(|part| lock(part).len()).sum::<usize>() + self.unwritten.load(Ordering::Relaxed)
     }
 
     /// Whether the last flush left something behind: rows may look older than this node knows them to be.
@@ -70,14 +76,32 @@ impl Recorder {
         self.unwritten.load(Ordering::Acquire) > 0
     }
 
-    /// Moves the queue to the writer's own. The lock is held for the swap alone, however much there is.
+    /// Moves the queue to the writer's own. Each lock is held for the swap alone, however much there is.
     fn take(&self, unwritten: &mut Queue) {
-        let taken = std::mem::take(&mut *self.queue());
-        // One that is in both was forgotten and found again, or seen while it was being written: the later one counts.
-        unwritten.extend(taken);
+        for part in &self.queue {
+            let taken = std::mem::take(&mut *lock(part));
+            // One that is in both was forgotten and found again, or seen while it was being written: the later one counts.
+            unwritten.extend(taken);
+        }
     }
+}
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+fn part_of(id: SessionId) -> usize {
+    // The last bits of a UUID of any version are random enough to spread.
+    usize::from(id.as_uuid().as_bytes()[15]) % PARTS
+}
+
+fn lock(part: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_waits_takes_little_room() {
+        // Beside the id and its hash.
+        assert!(size_of::<Seen>() <= 40, "{}", size_of::<Seen>());
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Queue, Recorder};
+use super::{Queue, Recorder, Seen};
 use crate::{
     clock::{Clock, jittered},
     error::Error,
@@ -87,40 +87,41 @@ impl Writer {
     async fn flush(&mut self) -> Result<(), Error> {
         self.recorder.take(&mut self.unwritten);
         // Neighbours in the table go into one statement.
-        let mut ids: Vec<_> = self.unwritten.keys().copied().collect();
-        ids.sort_unstable();
+        self.unwritten.sort_unstable_keys();
+        let mut left_over = Queue::new();
         let mut flushed = Ok(());
-        for chunk in ids.chunks(if ids.len() > MANY { 4 * CHUNK } else { CHUNK }) {
-            flushed = self.write(chunk).await;
-            if flushed.is_err() {
-                break;
-            }
+        let at_once = if self.unwritten.len() > MANY { 4 * CHUNK } else { CHUNK };
+        while flushed.is_ok() && !self.unwritten.is_empty() {
+            flushed = self.write_last(at_once, &mut left_over).await;
         }
+        // In a place of their own: the one that was as large as everything goes.
+        left_over.append(&mut self.unwritten);
+        self.unwritten = left_over;
         self.recorder.unwritten.store(self.unwritten.len(), Ordering::Release);
         flushed
     }
 
-    /// A statement, or a few. What could not be written stays.
-    async fn write(&mut self, chunk: &[SessionId]) -> Result<(), Error> {
-        let activity = chunk.iter().filter_map(|id| self.activity(*id)).collect();
-        let written = self.store.record_activity(activity).await;
-        let left_over: HashSet<_> = match &written {
-            Ok(left_over) => left_over.iter().copied().collect(),
-            Err(_) => chunk.iter().copied().collect(),
-        };
-        for id in chunk {
-            if !left_over.contains(id) {
-                self.unwritten.remove(id);
-            } else if let Some(seen) = self.unwritten.get(id) {
-                seen.session.put_back();
+    /// A statement, or a few, for the last of them. What was there but could not be written goes to `left_over`; after a failure all stay.
+    async fn write_last(&mut self, at_once: usize, left_over: &mut Queue) -> Result<(), Error> {
+        let from = self.unwritten.len().saturating_sub(at_once);
+        let chunk = &self.unwritten.as_slice()[from..];
+        let activity = chunk.iter().filter_map(|(id, seen)| self.activity(*id, seen)).collect();
+        let locked: HashSet<_> = match self.store.record_activity(activity).await {
+            Ok(locked) => locked.into_iter().collect(),
+            Err(error) => {
+                chunk.values().for_each(|seen| seen.session.put_back());
+                return Err(error);
             }
-        }
-        written.map(|_| telemetry::activity_written(chunk.len() - left_over.len().min(chunk.len())))
+        };
+        let (chunk_len, before) = (chunk.len(), left_over.len());
+        left_over.extend(self.unwritten.drain(from..).filter(|(id, _)| locked.contains(id)));
+        left_over[before..].values().for_each(|seen| seen.session.put_back());
+        telemetry::activity_written(chunk_len - (left_over.len() - before));
+        Ok(())
     }
 
     /// As an age at this moment, so that the clocks of nodes and database need not agree.
-    fn activity(&self, id: SessionId) -> Option<Activity> {
-        let seen = self.unwritten.get(&id)?;
+    fn activity(&self, id: SessionId, seen: &Seen) -> Option<Activity> {
         seen.session.take();
         let at = seen.session.at()?;
         // Here and not on the way of a request.

@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::SetOnce};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, SetOnce},
+};
 
 use super::{
     contact::Contact,
@@ -41,17 +44,54 @@ pub(crate) struct LoadLimits {
     pub(crate) max_age: Duration,
 }
 
-/// Reads under way for one session.
+/// Reads under way for one session, and who waits for them to tell of a change. Behind one pointer: sessions are many, and those
+/// that are being read, or waited for, few.
 #[derive(Debug, Default)]
-pub(super) struct Flights {
+pub(super) struct Flights(Option<Box<Asked>>);
+
+#[derive(Debug, Default)]
+struct Asked {
     current: Option<Arc<Flight>>,
+    changed: Option<Arc<Notify>>,
 }
 
 impl Flights {
     /// A change was told. What has not been sent yet will see it anyway.
     pub(super) fn make_void(&mut self) {
-        if let Some(flight) = &self.current {
+        if let Some(flight) = self.current() {
             flight.void.store(flight.is_sent(), Ordering::Relaxed);
+        }
+    }
+
+    /// Tells of changes from here on.
+    pub(super) fn changed(&mut self) -> Arc<Notify> {
+        Arc::clone(self.0.get_or_insert_default().changed.get_or_insert_default())
+    }
+
+    /// The same, if anybody has ever asked for it.
+    pub(super) fn waited_for(&self) -> Option<Arc<Notify>> {
+        self.0.as_ref()?.changed.clone()
+    }
+
+    fn current(&self) -> Option<&Arc<Flight>> {
+        self.0.as_ref()?.current.as_ref()
+    }
+
+    fn begin(&mut self, flight: Arc<Flight>) {
+        self.0.get_or_insert_default().current = Some(flight);
+    }
+
+    /// Takes this one out, unless it has landed before.
+    fn land(&mut self, flight: &Arc<Flight>) -> Option<Arc<Flight>> {
+        self.0.as_mut()?.current.take_if(|current| Arc::ptr_eq(current, flight))
+    }
+
+    /// After that: with the next, or without any.
+    fn go_on(&mut self, next: Option<Arc<Flight>>) {
+        if let Some(next) = next {
+            self.begin(next);
+        } else if self.0.as_ref().is_some_and(|asked| asked.changed.is_none()) {
+            self.0 = None;
         }
     }
 }
@@ -136,10 +176,10 @@ const ATTEMPTS: usize = 3;
 /// The flight to wait for, and whether its query will be sent after this call.
 fn join(loader: &Arc<Loader>, state: &Arc<State>, user: Option<&UserId>, strict: bool) -> (Arc<Flight>, bool) {
     let mut flights = state.flights();
-    let Some(current) = &flights.current else {
+    let Some(current) = flights.current() else {
         let pilot = Pilot::new(state, user);
         let flight = pilot.flight();
-        flights.current = Some(Arc::clone(&flight));
+        flights.begin(Arc::clone(&flight));
         drop(flights);
         loader.submit(pilot);
         return (flight, true);
@@ -360,7 +400,7 @@ fn land_in(loader: &Arc<Loader>, place: &mut Option<Pilot>, found: impl FnOnce(&
 fn land(loader: &Arc<Loader>, flight: &Arc<Flight>, found: Found) {
     let state = &flight.state;
     let mut flights = state.flights();
-    if flights.current.take_if(|current| Arc::ptr_eq(current, flight)).is_none() {
+    if flights.land(flight).is_none() {
         return; // Landed before.
     }
     let void = flight.void.load(Ordering::Relaxed);
@@ -375,11 +415,11 @@ fn land(loader: &Arc<Loader>, flight: &Arc<Flight>, found: Found) {
         Ok(reading) if !void => state.store(reading),
         _ => None,
     };
-    flights.current = next.as_ref().map(Pilot::flight);
+    flights.go_on(next.as_ref().map(Pilot::flight));
     drop(flights);
     drop(replaced);
     if let Some(ended) = ended.filter(|_| is_news) {
-        state.changed().notify_waiters();
+        state.wake_waiters();
         // Of a session that this node has let in: how long did the news take? By two clocks, so about. What runs out
         // is no news.
         let ran_out = matches!(ended.reason, EndReason::Idle | EndReason::Absolute);

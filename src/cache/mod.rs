@@ -165,7 +165,7 @@ impl SessionCache {
             Change::Connected => {
                 self.trust.new_lease();
                 // Those who wait for an end make no requests: let them look for what was missed.
-                self.registry.all().for_each(|state| state.changed().notify_waiters());
+                self.registry.all().for_each(|state| state.wake_waiters());
             }
             Change::ToldUpTo(sent) => {
                 self.trust.renew(*sent);

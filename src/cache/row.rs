@@ -5,7 +5,6 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     net::IpAddr,
-    num::NonZeroU64,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -29,7 +28,6 @@ pub(crate) struct Row {
     pub(crate) deadlines: Deadlines,
     generation: u64,
     at_floor: u64,
-    at_root: Option<NonZeroU64>,
     created_at: Time,
     last_activity_at: Time,
     absolute_expires_at: Time,
@@ -51,6 +49,8 @@ struct Rare {
     /// Until the second factor has been shown.
     device_key: Option<DeviceKey>,
     ended: Option<Ended>,
+    /// Since an answer to a refresh was lost.
+    at_root: Option<u64>,
 }
 
 /// Claims and metadata are the application's, and may be personal.
@@ -73,18 +73,18 @@ impl Row {
             session;
         let generations = session.generations;
         let device_key = device_key.filter(|_| pending);
-        let is_rare =
-            claims.is_some() || metadata.is_some() || issuer.is_some() || device_key.is_some() || ended.is_some();
+        let at_root = generations.at_root;
+        let given = claims.is_some() || metadata.is_some() || issuer.is_some();
+        let is_rare = given || device_key.is_some() || ended.is_some() || at_root.is_some();
         let is_placed = location.is_some() || country_code.is_some() || position.is_some();
         Self {
             user_id: session.user_id,
             device: shared.devices.one(session.device),
             place: is_placed.then(|| shared.places.one(Place { location, country_code, position })),
-            rare: is_rare.then(|| Box::new(Rare { claims, metadata, issuer, device_key, ended })),
+            rare: is_rare.then(|| Box::new(Rare { claims, metadata, issuer, device_key, ended, at_root })),
             deadlines,
             generation: generations.current,
             at_floor: generations.at_floor,
-            at_root: generations.at_root.and_then(NonZeroU64::new),
             created_at: session.created_at.into(),
             last_activity_at: session.last_activity_at.into(),
             absolute_expires_at: session.absolute_expires_at.into(),
@@ -124,7 +124,7 @@ impl Row {
     }
 
     pub(crate) fn generations(&self) -> Generations {
-        let at_root = self.at_root.map(NonZeroU64::get);
+        let at_root = self.rare.as_ref().and_then(|rare| rare.at_root);
         Generations { current: self.generation, seen: self.seen, at_floor: self.at_floor, at_root }
     }
 

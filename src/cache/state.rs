@@ -34,10 +34,6 @@ pub(crate) struct State {
     /// Reads under way. Its lock also decides whether a reading is stored or void.
     flights: Mutex<Flights>,
     registry: Weak<Registry>,
-    /// Wakes those who wait for the end: something changed.
-    changed: Notify,
-    /// When this node last set out to make its cookie anew; 0: never.
-    renewal: AtomicU64,
 }
 
 impl State {
@@ -89,19 +85,25 @@ impl State {
         let gone = self.reading.swap(None);
         drop(flights);
         drop(gone);
-        self.changed.notify_waiters();
+        self.wake_waiters();
     }
 
-    /// Something about the session changed.
-    pub(crate) const fn changed(&self) -> &Notify {
-        &self.changed
+    /// Tells when something about the session changes. Looked at after this, the session shows whatever had changed before.
+    pub(crate) fn changed(&self) -> Arc<Notify> {
+        self.flights().changed()
+    }
+
+    /// Those who wait for the end look again. To be called after what they are to see.
+    pub(super) fn wake_waiters(&self) {
+        let changed = self.flights().waited_for();
+        if let Some(changed) = changed {
+            changed.notify_waiters();
+        }
     }
 
     /// Whether it is the caller who makes its cookie anew: one, and not again for a while, however that turns out.
     pub(crate) fn begin_renewal(&self, now: Tick, pause: Duration) -> bool {
-        let last = self.renewal.load(Ordering::Relaxed);
-        (last == 0 || now >= Tick::from_nanos(last).after(pause))
-            && self.renewal.compare_exchange(last, now.as_nanos(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.seen.begin_renewal(now, pause)
     }
 
     /// Stores what a flight found. The caller holds the lock of the flights and has made sure that it is not void.
@@ -156,8 +158,6 @@ impl Registry {
             seen: Arc::default(),
             flights: Mutex::default(),
             registry: Arc::downgrade(self),
-            changed: Notify::new(),
-            renewal: AtomicU64::new(0),
         });
         shard.insert(id, Arc::downgrade(&state));
         drop(shard);
@@ -214,6 +214,19 @@ mod tests {
         drop((one, two));
         assert!(registry.find(id).is_none());
         assert!(registry.shard(id).is_empty(), "nothing left behind");
+    }
+
+    /// A node keeps one of each for every active session; the allocator adds 8 bytes to what is asked of it and rounds up to 16.
+    #[test]
+    fn what_is_kept_of_a_session_takes_little_room() {
+        const COUNTS: usize = 16;
+        for (what, size, at_most) in [
+            ("state", size_of::<State>(), 88),
+            ("reading", size_of::<Reading>(), 184),
+            ("last seen", size_of::<LastSeen>(), 40),
+        ] {
+            assert!(size + COUNTS <= at_most, "{what}: {size}");
+        }
     }
 
     #[test]

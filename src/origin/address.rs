@@ -14,7 +14,7 @@ const NO_ADDRESS: [&str; 8] =
 
 /// What stands for "unknown", "several" or "a network without a country" where a code of a country is expected.
 /// Placeholders with a digit (`T1`, `A1`, `A2`, `O1`) are no letters anyway.
-const NO_COUNTRY: [&str; 4] = ["XX", "ZZ", "AP", "EU"];
+const NO_COUNTRY: [[u8; 2]; 4] = [*b"XX", *b"ZZ", *b"AP", *b"EU"];
 
 /// Where the address of a client is taken from. Default: [`socket`](Self::socket).
 ///
@@ -180,15 +180,14 @@ impl ClientIp {
     }
 
     /// The ISO 3166-1 alpha-2 code of the country in which a trusted proxy says that the client is.
-    pub(crate) fn country(&self, peer: Option<IpAddr>, fields: &dyn Fields) -> Option<String> {
+    pub(crate) fn country(&self, peer: Option<IpAddr>, fields: &dyn Fields) -> Option<[u8; 2]> {
         let name = self.country.as_deref()?;
         if !self.trusts(peer?.to_canonical()) {
             return None;
         }
-        let code = fields.text(name)?.trim_ascii().to_ascii_uppercase();
-        let is_country =
-            code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase()) && !NO_COUNTRY.contains(&&*code);
-        is_country.then_some(code)
+        let mut code = <[u8; 2]>::try_from(fields.text(name)?.trim_ascii().as_bytes()).ok()?;
+        code.make_ascii_uppercase();
+        (code.iter().all(u8::is_ascii_uppercase) && !NO_COUNTRY.contains(&code)).then_some(code)
     }
 
     /// Walks the hops from the last to the first, as far as each was written down by one that is trusted.

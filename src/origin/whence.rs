@@ -15,8 +15,8 @@ use crate::{fields::Fields, place::Location};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Whence {
     pub(crate) ip_address: Option<IpAddr>,
-    /// The code of the country, where a trusted proxy names it.
-    pub(crate) country: Option<String>,
+    /// The two letters of the country, where a trusted proxy names it. Not as text: many of these wait to be written down.
+    pub(crate) country: Option<[u8; 2]>,
 }
 
 impl Whence {
@@ -31,7 +31,7 @@ impl Whence {
             let address = self.ip_address.filter(|address| is_public(*address))?;
             asked(locator?, address).map(cleaned).filter(|place| *place != Location::default())
         };
-        by_address().or_else(|| self.country.as_deref().map(of_country))
+        by_address().or_else(|| Some(of_country(str::from_utf8(self.country.as_ref()?).ok()?)))
     }
 }
 

@@ -38,8 +38,8 @@ impl Lifetimes {
 pub(crate) struct Deadlines {
     idle: Tick,
     absolute: Tick,
-    /// When the row was read, and how long ago (in nanoseconds) the user had proved who they are then.
-    authenticated: (Tick, u64),
+    /// When the user proved who they are, in nanoseconds of this clock; below zero: before it began.
+    authenticated: i64,
 }
 
 impl Deadlines {
@@ -60,7 +60,7 @@ impl Deadlines {
         }
         // The other way round: an age may not come out too small.
         let age = Duration::try_from(database_now - session.authenticated_at).unwrap_or_default();
-        let authenticated = (read_started, u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
+        let authenticated = signed(u128::from(read_started.as_nanos())).saturating_sub(signed(age.as_nanos()));
         Self { idle, absolute, authenticated }
     }
 
@@ -76,9 +76,14 @@ impl Deadlines {
 
     /// How long ago the user proved who they are.
     pub(crate) fn authenticated_since(self, now: Tick) -> Duration {
-        let (read, age) = self.authenticated;
-        Duration::from_nanos(age).saturating_add(now.since(read))
+        let ago = signed(u128::from(now.as_nanos())).saturating_sub(self.authenticated);
+        Duration::from_nanos(u64::try_from(ago).unwrap_or_default())
     }
+}
+
+/// What is further away than 292 years counts as that.
+fn signed(nanos: u128) -> i64 {
+    i64::try_from(nanos).unwrap_or(i64::MAX)
 }
 
 /// When a session with this idle deadline, last seen on this node at `seen`, is idle.

@@ -96,7 +96,9 @@ impl Sessions {
         let (Some(newcomer), true) = (newcomer, token.may_be_adopted()) else { return Ok(false) };
         let (inner, token) = (Arc::clone(&self.0), Arc::clone(token));
         self.detached(ADOPTING, async move {
-            let Some(Foreign { issuer, adopt_for: Some(longest), .. }) = &token.foreign else { return Ok(false) };
+            let Some(Foreign { issuer, adopt_for: Some(longest), .. }) = token.foreign.as_deref() else {
+                return Ok(false);
+            };
             let _one = inner.refreshing.take(&token.state.id()).await;
             inner.register(token.state.id(), token.user_id.clone(), issuer, *longest, newcomer).await?;
             Ok(true)

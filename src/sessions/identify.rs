@@ -3,6 +3,7 @@
 use std::{
     fmt,
     num::NonZeroU64,
+    ops::Deref,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -37,17 +38,32 @@ pub(crate) struct KnownToken {
     /// From here on it has expired, leeway included: worked out from `exp` when it was verified, so that a step of the
     /// wall clock neither revives it nor kills it.
     pub(super) expires: Tick,
-    /// From here on a cookie is to be made anew.
-    renew_at: Tick,
+    /// From here on a cookie is to be made anew; in seconds, rounded down.
+    renew_at: u32,
     /// The whole payload as JSON, where it holds more than this crate's own claims.
-    pub(crate) claims: Option<Box<str>>,
+    pub(crate) claims: Option<Payload>,
     pub(crate) state: Arc<State>,
     /// Whether those that verified it hold; none behind a made-up session.
     pub(super) keys: Option<Arc<InForce>>,
     #[cfg(feature = "jwks")]
-    pub(super) foreign: Option<Foreign>,
+    pub(super) foreign: Option<Box<Foreign>>,
     /// Whose it is: a request may pass the layers of several `Sessions`.
     pub(crate) home: Weak<Inner>,
+}
+
+const A_SECOND: u64 = 1_000_000_000;
+/// In 136 years.
+const NEVER: u32 = u32::MAX;
+
+/// Text of which few tokens have any: one word here, and the rest behind it.
+pub(crate) struct Payload(Box<Box<str>>);
+
+impl Deref for Payload {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 impl KnownToken {
@@ -60,7 +76,7 @@ impl KnownToken {
             pending: false,
             used: AtomicBool::new(false),
             expires: Tick::from_nanos(u64::MAX),
-            renew_at: Tick::from_nanos(u64::MAX),
+            renew_at: NEVER,
             claims: None,
             state,
             keys: None,
@@ -91,7 +107,7 @@ impl KnownToken {
 
     /// Whether it is a cookie that is to be made anew.
     pub(super) fn is_old(&self, now: Tick) -> bool {
-        self.renew_at <= now
+        u64::from(self.renew_at) * A_SECOND <= now.as_nanos()
     }
 
     pub(crate) fn named(&self) -> (SessionId, UserId) {
@@ -219,9 +235,10 @@ impl Sessions {
             TokenUse::Cookie if set.keys.can_sign() => {
                 // At once, so that a key which is on its way out is needed for `idle_timeout` and no longer.
                 let young = if of_another_key { Duration::ZERO } else { self.0.settings.access_token_ttl };
-                now.after(young.saturating_sub(age))
+                let at = now.after(young.saturating_sub(age));
+                u32::try_from(at.as_nanos() / A_SECOND).unwrap_or(NEVER)
             }
-            TokenUse::Cookie | TokenUse::Access | TokenUse::Pending => Tick::from_nanos(u64::MAX),
+            TokenUse::Cookie | TokenUse::Access | TokenUse::Pending => NEVER,
         };
         Arc::new(KnownToken {
             user_id,
@@ -232,11 +249,11 @@ impl Sessions {
             used: AtomicBool::new(false),
             expires: now.after(expires_in),
             renew_at,
-            claims,
+            claims: claims.map(|claims| Payload(Box::new(claims))),
             state: self.0.cache.state(session_id),
             keys: Some(Arc::clone(set.in_force())),
             #[cfg(feature = "jwks")]
-            foreign,
+            foreign: foreign.map(Box::new),
             home: Arc::downgrade(&self.0),
         })
     }
@@ -245,5 +262,17 @@ impl Sessions {
     #[expect(clippy::unused_self, reason = "with `jwks`, keys may be taken back")]
     const fn issuer_still_holds(&self, _known: &KnownToken) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node keeps one for each active session: with two counts, and what the allocator adds, 96 bytes (112 with `jwks`).
+    #[test]
+    fn what_is_kept_of_a_token_takes_little_room() {
+        let foreign = if cfg!(feature = "jwks") { size_of::<usize>() } else { 0 };
+        assert!(size_of::<KnownToken>() <= 72 + foreign, "{}", size_of::<KnownToken>());
     }
 }

@@ -11,7 +11,8 @@ use crate::session::EndReason;
 pub(super) async fn ended(token: Arc<KnownToken>) -> EndReason {
     loop {
         // Registered before looking, so that a change in between is not slept through.
-        let mut changed = pin!(token.state.changed().notified());
+        let changed = token.state.changed();
+        let mut changed = pin!(changed.notified());
         changed.as_mut().enable();
         let pause = match look(&token).await {
             Ok(reason) => return reason,

@@ -5,7 +5,7 @@ use crate::origin::ClientIp;
 
 fn country(peer: Option<&str>, lines: &[&str]) -> Option<String> {
     let from = ClientIp::header("CF-Connecting-IP", TRUSTED).unwrap().country_header("CF-IPCountry").unwrap();
-    from.country(peer.map(ip), &Lines::of("cf-ipcountry", lines))
+    from.country(peer.map(ip), &Lines::of("cf-ipcountry", lines)).map(|code| String::from_utf8(code.into()).unwrap())
 }
 
 #[test]
