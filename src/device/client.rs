@@ -133,7 +133,8 @@ impl Client {
     fn old_browser(ua: &UserAgent<'_>) -> Self {
         let found = Parser::new().parse(ua.text).unwrap_or_default();
         let known = found.browser_type == "browser" && !matches!(found.name, "Safari" | "Chrome" | "Webview");
-        let version = Some(major(found.version)).filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+        let version = Some(major(found.version))
+            .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
         match found.category {
             "crawler" if found.name == "misc crawler" => {
                 Self::new(ClientKind::Bot, ua.in_compatible().as_deref(), None)
