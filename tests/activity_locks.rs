@@ -7,9 +7,16 @@
 mod node;
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use axum_device_sessions::{PostgresStore, SessionId, SessionStore, store::Activity};
+use axum_device_sessions::{
+    EndReason, PostgresStore, SessionId, SessionStore,
+    store::{Activity, EndRequest, EndTarget},
+};
 use deadpool_postgres::{Manager, Pool, Runtime};
 use node::{FLUSHES, cold, count_statements, migrated, statements};
 use support::{TestDb, eventually};
@@ -56,13 +63,7 @@ async fn whoever_comes_after_the_look_is_not_waited_for() {
     let (holder, client) = (db.connect().await, db.connect().await);
     let ids = sorted(&client, 2).await;
     let [first, next] = [0, 1].map(|place: usize| ids[place].as_uuid());
-    let stand = format!(
-        "CREATE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS \
-            'BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN new; END'; \
-         CREATE TRIGGER stand BEFORE UPDATE OF last_activity_at ON device_sessions.sessions \
-            FOR EACH ROW WHEN (old.id = '{first}') EXECUTE FUNCTION stand()"
-    );
-    client.batch_execute(&stand).await.expect("made");
+    stand_at(&client, &ids[..1]).await;
     let options = PLAN.map(|setting| format!("-c%20{setting}%3Doff")).join("%20");
     let url = format!("{}{}options={options}", db.url(), if db.url().contains('?') { '&' } else { '?' });
 
@@ -114,16 +115,95 @@ async fn whoever_comes_after_the_look_is_not_waited_for() {
     }
 }
 
+/// A statement that updates one of these rows stands until whoever holds the advisory lock 7 lets it go.
+async fn stand_at(client: &Client, rows: &[SessionId]) {
+    let rows: Vec<_> = rows.iter().map(|id| format!("'{}'", id.as_uuid())).collect();
+    let stand = format!(
+        "CREATE OR REPLACE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS \
+            'BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN new; END'; \
+         CREATE TRIGGER stand BEFORE UPDATE OF last_activity_at ON device_sessions.sessions \
+            FOR EACH ROW WHEN (old.id IN ({})) EXECUTE FUNCTION stand()",
+        rows.join(", ")
+    );
+    client.batch_execute(&stand).await.expect("made");
+}
+
+fn pool_of(db: &TestDb, size: usize) -> Pool {
+    let manager = Manager::new(db.url().parse().expect("a url"), NoTls);
+    Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).build().expect("a pool")
+}
+
+/// Half of a pool of four is for writes. The control: two flushes of one row each, which take both.
+#[tokio::test]
+async fn a_large_batch_leaves_room_for_an_end() {
+    let db = TestDb::new().await;
+    migrated(&db).await;
+    let (holder, client) = (db.connect().await, db.connect().await);
+    let ids = sorted(&client, 2_500).await;
+    stand_at(&client, &[ids[10], ids[2_400]]).await;
+    let store = Arc::new(PostgresStore::from_pool(pool_of(&db, 4)).expect("a store"));
+    for (name, batches) in [("lena", vec![&ids[..]]), ("ben", vec![&ids[10..11], &ids[2_400..2_401]])] {
+        let alone = batches.len() == 1;
+        let other = cold(&client, name, 1).await[0].session.id;
+        holder.batch_execute("SELECT pg_advisory_lock(7)").await.expect("held");
+        let flush = |batch: &[SessionId]| {
+            let (store, batch) = (Arc::clone(&store), batch.iter().map(seen).collect());
+            tokio::spawn(async move { store.record_activity(batch).await })
+        };
+        let flushes: Vec<_> = batches.iter().map(|batch| flush(batch)).collect();
+        let stands = i64::try_from(flushes.len()).expect("few");
+        eventually("they stand", async || waiting(&client).await == stands).await;
+        let request = EndRequest::new(EndTarget::One { id: other, user: None }, EndReason::Logout, None);
+        let ended = store.end(request).await;
+        holder.batch_execute("SELECT pg_advisory_unlock(7)").await.expect("released");
+        assert_eq!(ended.is_ok(), alone, "{name}: {ended:?}");
+        for flush in flushes {
+            assert_eq!(flush.await.expect("no panic").expect("recorded"), []);
+        }
+    }
+}
+
+/// A statement has to wait for one before it: its rows are as old as they were when they were handed over. The control is when its
+/// transaction began, which is what an age of nothing would make of them.
+#[tokio::test]
+async fn what_a_statement_waits_for_is_no_activity() {
+    let db = TestDb::new().await;
+    migrated(&db).await;
+    let (holder, client) = (db.connect().await, db.connect().await);
+    let ids = sorted(&client, 1_500).await;
+    stand_at(&client, &[ids[10], ids[1_400]]).await;
+    // One after the other.
+    let store = PostgresStore::from_pool(pool_of(&db, 2)).expect("a store");
+    holder.batch_execute("SELECT pg_advisory_lock(7)").await.expect("held");
+    let batch = ids.iter().map(seen).collect();
+    let flush = tokio::spawn(async move { store.record_activity(batch).await });
+    eventually("the first stands", async || waiting(&client).await == 1).await;
+    let later = "SELECT clock_timestamp() > (SELECT max(xact_start) FROM pg_stat_activity \
+                     WHERE datname = current_database() AND wait_event_type = 'Lock') + interval '300 ms'";
+    eventually("time passes", async || client.query_one(later, &[]).await.expect("asked").get(0)).await;
+    let released = "SELECT pg_advisory_unlock(7), clock_timestamp(), pg_advisory_lock(7)";
+    let released: SystemTime = holder.query_one(released, &[]).await.expect("released").get(1);
+    eventually("the second stands", async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+                       AND xact_start > $1 AND query LIKE '%last_activity_at%'";
+        client.query_one(sql, &[&released]).await.expect("asked").get::<_, i64>(0) == 1
+    })
+    .await;
+    holder.batch_execute("SELECT pg_advisory_unlock(7)").await.expect("released");
+    assert_eq!(flush.await.expect("no panic").expect("recorded"), []);
+    let written = "SELECT last_activity_at FROM device_sessions.sessions WHERE id = $1";
+    let written: SystemTime = client.query_one(written, &[&ids[1_400].as_uuid()]).await.expect("there").get(0);
+    assert!(written < released, "{:?} too new", written.duration_since(released));
+}
+
 #[tokio::test]
 async fn a_large_batch_is_written_and_handed_back_as_a_whole() {
     let db = TestDb::new().await;
     migrated(&db).await;
     let (first, second, client) = (db.connect().await, db.connect().await, db.connect().await);
     count_statements(&client).await;
-    let manager = Manager::new(db.url().parse().expect("a url"), NoTls);
     // Where half of it is a single connection, the statements take turns.
-    let pool = Pool::builder(manager).max_size(2).runtime(Runtime::Tokio1).build().expect("a pool");
-    for store in [migrated(&db).await, PostgresStore::from_pool(pool).expect("two will do")] {
+    for store in [migrated(&db).await, PostgresStore::from_pool(pool_of(&db, 2)).expect("two will do")] {
         client.batch_execute("TRUNCATE device_sessions.sessions").await.expect("emptied");
         let ids = sorted(&client, 2_500).await;
         let held = [ids[7], ids[2_400]];

@@ -418,6 +418,9 @@ fn land(loader: &Arc<Loader>, flight: &Arc<Flight>, found: Found) {
     flights.go_on(next.as_ref().map(Pilot::flight));
     drop(flights);
     drop(replaced);
+    if let Some(next) = next {
+        loader.submit(next);
+    }
     if let Some(ended) = ended.filter(|_| is_news) {
         state.wake_waiters();
         // Of a session that this node has let in: how long did the news take? By two clocks, so about. What runs out
@@ -428,9 +431,6 @@ fn land(loader: &Arc<Loader>, flight: &Arc<Flight>, found: Found) {
         }
     }
     let _ = flight.landed.set(Some(Landed { found, void }));
-    if let Some(next) = next {
-        loader.submit(next);
-    }
 }
 
 impl Drop for Batch {

@@ -66,8 +66,8 @@ impl<T: OfToken> Front<T> {
                 && let Some(known) = &*place.load()
                 // First, so that what it looks at comes into the processor's cache together with the token.
                 && holds(known)
-                // In whatever time that takes: who gets here has the signature's last 96 bits right, so how far the rest is
-                // right tells nobody what could be guessed.
+                // In whatever time that takes: to learn anything by it, a stranger has first to meet one of these tags, 64 bits that a
+                // key of this process and a signature's tail make, and none of it can be tried a part at a time.
                 && known.text() == token
             {
                 return Some(Arc::clone(known));
@@ -85,7 +85,7 @@ impl<T: OfToken> Front<T> {
             Some(way) => way,
             None => in_turn()?,
         };
-        // Between these two the tag may belong to another token; then that one is not found, and nothing else.
+        // Between these two the tag may belong to another token; then that one is not found, and is verified once more.
         set.tags[way].store(tag, Ordering::Relaxed);
         set.places[way].swap(Some(known())).filter(|before| before.text() != token)
     }

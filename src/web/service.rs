@@ -292,8 +292,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_let_in_at_a_glance_is_let_in_by_the_judge() {
-        let tokens = AccessTokens::hs256("0123456789abcdefghijklmnopqrstuv").unwrap();
-        let sessions = Sessions::builder(MemoryStore::new()).access_tokens(tokens).build().await.unwrap();
+        let tokens = || AccessTokens::hs256("0123456789abcdefghijklmnopqrstuv").unwrap();
+        let sessions = Sessions::builder(MemoryStore::new()).access_tokens(tokens()).build().await.unwrap();
         let lena = sessions.sign_in(SignIn::new("lena")).await.unwrap();
         let (mut parts, ()) = request(&[]).into_parts();
         let Ok(client) = Client::from_request_parts(&mut parts, &()).await;
@@ -343,6 +343,13 @@ mod tests {
             layer.clone().on_reject(|_, _| Response::default()),
         ] {
             assert!(both(&more, &lena_s).await.0.is_none());
+        }
+        let builder = Sessions::builder(MemoryStore::new()).access_tokens(tokens()).insecure_cookie_on_loopback();
+        let on_loopback = builder.build().await.unwrap();
+        let ivy = on_loopback.sign_in(SignIn::new("ivy")).await.unwrap();
+        let (layer_there, ivy_s) = (SessionValidationLayer::new(on_loopback), request(&[bearer(&ivy.access_token)]));
+        for _ in 0..3 {
+            assert!(both(&layer_there, &ivy_s).await.0.is_none(), "the judge asks whether it is on loopback");
         }
         let mut judged_before = request(&[bearer(token)]);
         let shared = layer.layer(()).shared;

@@ -2,9 +2,10 @@
 //!
 //! To lock each row first, so as to skip those that somebody holds, costs a seventh of it all, and there is hardly ever anybody.
 //! So rows that nobody seems to hold are updated straight away. Whoever comes in the instant between the look and the write
-//! is waited for no longer than a millisecond, too short to be part of a deadlock (which Postgres looks for after a second).
-//! Only then, or where rows looked held, is each locked first, or skipped.
+//! is waited for no longer than 20 ms: less than the second after which Postgres looks for a deadlock, and more than it takes two
+//! that make the table larger to get out of each other's way. Only then, or where rows looked held, is each locked first, or skipped.
 
+use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{admit::Place, lend::Lender, row, seconds};
@@ -27,28 +28,43 @@ struct Statements {
 pub(super) async fn record(lender: &Lender, sql: &ActivitySql, batch: &[Activity]) -> Result<Vec<SessionId>, Error> {
     // A session that was forgotten and found again since the last flush is in the batch twice, and an UPDATE of two
     // sources takes any: the newest counts.
+    let handed_over = Instant::now();
     let mut newest: Vec<_> = batch.iter().collect();
     newest.sort_by_key(|seen| (seen.id, seen.age));
     newest.dedup_by_key(|seen| seen.id);
     if newest.len() > ROWS && lender.has_spare_writes() {
         let (some, others) = newest.split_at(newest.len().div_ceil(2 * ROWS) * ROWS);
-        let (some, others) = tokio::join!(in_turn(lender, sql, some), in_turn(lender, sql, others));
+        let (some, others) =
+            tokio::join!(in_turn(lender, sql, some, handed_over), in_turn(lender, sql, others, handed_over));
         return Ok([some?, others?].concat());
     }
-    in_turn(lender, sql, &newest).await
+    in_turn(lender, sql, &newest, handed_over).await
 }
 
-async fn in_turn(lender: &Lender, sql: &ActivitySql, newest: &[&Activity]) -> Result<Vec<SessionId>, Error> {
+async fn in_turn(
+    lender: &Lender,
+    sql: &ActivitySql,
+    newest: &[&Activity],
+    handed_over: Instant,
+) -> Result<Vec<SessionId>, Error> {
     let mut left_over = Vec::new();
     for chunk in newest.chunks(ROWS) {
-        left_over.extend(write(lender, sql, chunk).await?);
+        left_over.extend(write(lender, sql, chunk, handed_over).await?);
     }
     Ok(left_over)
 }
 
-async fn write(lender: &Lender, sql: &ActivitySql, newest: &[&Activity]) -> Result<Vec<SessionId>, Error> {
+async fn write(
+    lender: &Lender,
+    sql: &ActivitySql,
+    newest: &[&Activity],
+    handed_over: Instant,
+) -> Result<Vec<SessionId>, Error> {
+    let write = lender.begin_lazily_durable(RECORDING).await?;
+    // Ages were true when they were handed over. What others took since, and the wait for a connection, is no activity.
+    let older = handed_over.elapsed();
     let ids: Vec<_> = newest.iter().map(|seen| seen.id.as_uuid()).collect();
-    let ages: Vec<_> = newest.iter().map(|seen| seconds(seen.age)).collect();
+    let ages: Vec<_> = newest.iter().map(|seen| seconds(seen.age + older)).collect();
     let addresses: Vec<_> = newest.iter().map(|seen| seen.ip_address).collect();
     let located = newest.iter().any(|seen| seen.location.is_some());
     let whence = if located { newest } else { &[] };
@@ -70,7 +86,6 @@ async fn write(lender: &Lender, sql: &ActivitySql, newest: &[&Activity]) -> Resu
     ];
     let (statements, parameters) = if located { (&sql.located, &all[..]) } else { (&sql.plain, &all[..3]) };
 
-    let write = lender.begin_lazily_durable(RECORDING).await?;
     let written = write.execute_unless_held(&statements.free, parameters).await?;
     let mut left_over = Vec::new();
     // All of them, as a rule: only otherwise is it worth asking what became of the rest.

@@ -84,9 +84,9 @@ impl Lender {
         self.begin_with(doing, BEGIN_LAZY).await
     }
 
-    /// Whether two more transactions can begin, and neither wait for another to end.
+    /// Whether two more transactions can begin, neither wait for another to end, and then somebody else's begin as well.
     pub(super) fn has_spare_writes(&self) -> bool {
-        self.writes.available_permits() >= 2
+        self.writes.available_permits() >= 3
     }
 
     async fn begin_with(&self, doing: &'static str, begin: &'static str) -> Result<Write, Error> {
@@ -171,7 +171,7 @@ impl Write {
         self.within(self.client.execute_typed(sql, parameters)).await
     }
 
-    /// The first statement after [`Lender::begin_lazily_durable`]: for any lock it waits a millisecond at most, and then has
+    /// The first statement after [`Lender::begin_lazily_durable`]: for any lock it waits 20 ms at most, and then has
     /// done nothing (`None`). The transaction goes on, and so does its `now()`.
     pub(super) async fn execute_unless_held(
         &self,
@@ -273,5 +273,5 @@ const BEGIN_DURABLE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
     SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '2s'; \
     SET LOCAL idle_in_transaction_session_timeout = '5s'";
 const BEGIN_LAZY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
-    SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '1ms'; \
+    SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '20ms'; \
     SET LOCAL idle_in_transaction_session_timeout = '5s'; SAVEPOINT begun";

@@ -144,7 +144,8 @@ fn tell(measured: &[Measured]) {
         &format!(
             "The aim is 1.0. {} rounds; in each, every variant has one turn of some {} ms, in another order each time: requests of \
              pseudo-random ones of {} clients, one after the other on one thread. A request is built anew for each call with four \
-             header lines, and its answer dropped, which every row includes. A request: the median of the turns, and \
+             header lines, the credential's bytes read and copied as a server does that has just received them, and its answer \
+             dropped, which every row includes. A request: the median of the turns, and \
              p10 to p90 of them. Added: the median of the rounds' differences to bare. What goes on beside requests, such as \
              writing down activity every 10 s, is not in here; it is over HTTP.",
             bare.len(),
