@@ -74,7 +74,7 @@ fn tell(measured: &[Measured], rounds: usize, seconds: u32) {
     let text = "throughput, ours/bare: {} x; the aim is 0.895, what a layer that only hands on an `Arc` once had.";
     record::note(SECTION, &text.replace("{}", &record::short(faster("ours", "bare"))));
     // What stands in the way of the goal below, where it is missed.
-    let text = "throughput, bare/tower-sessions (memory): {} x, which is more than any layer can have.";
+    let text = "throughput, bare/tower-sessions (memory): {} x: no layer can have more.";
     record::note(SECTION, &text.replace("{}", &record::short(faster("bare", "tower-sessions-memory"))));
     for (name, other, least) in
         [("tower-sessions (memory)", "tower-sessions-memory", 1.2), ("tutorial", "tutorial", 5.0)]

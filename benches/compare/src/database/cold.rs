@@ -137,7 +137,7 @@ impl Measured {
 }
 
 pub async fn run(server: &Server) {
-    let (count, rounds) = if quick() { (10_000, 3) } else { (100_000, 3) };
+    let (count, rounds) = if quick() { (10_000, 3) } else { (100_000, 7) };
     // The schema has to be there before the rows.
     Node::start(&server.url(), |builder| builder).await.stop().await;
     let counters = Counters::new(server.connect().await).await;
