@@ -60,8 +60,8 @@ async fn write(
     newest: &[&Activity],
     handed_over: Instant,
 ) -> Result<Vec<SessionId>, Error> {
-    let write = lender.begin_lazily_durable(RECORDING).await?;
-    // Ages were true when they were handed over. What others took since, and the wait for a connection, is no activity.
+    // Ages were true when they were handed over: what the statements before took is no activity. Asked before the transaction has
+    // its `now()`, so that no row gets older than it is.
     let older = handed_over.elapsed();
     let ids: Vec<_> = newest.iter().map(|seen| seen.id.as_uuid()).collect();
     let ages: Vec<_> = newest.iter().map(|seen| seconds(seen.age + older)).collect();
@@ -86,6 +86,7 @@ async fn write(
     ];
     let (statements, parameters) = if located { (&sql.located, &all[..]) } else { (&sql.plain, &all[..3]) };
 
+    let write = lender.begin_lazily_durable(RECORDING).await?;
     let written = write.execute_unless_held(&statements.free, parameters).await?;
     let mut left_over = Vec::new();
     // All of them, as a rule: only otherwise is it worth asking what became of the rest.
