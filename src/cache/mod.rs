@@ -13,6 +13,7 @@ mod contact;
 mod flight;
 mod front;
 mod lease;
+mod loader;
 mod reading;
 mod row;
 mod state;
@@ -23,15 +24,15 @@ use std::{sync::Arc, time::Duration};
 
 pub(crate) use self::{
     contact::Contact,
-    flight::LoadLimits,
     front::{Front, OfToken},
+    loader::LoadLimits,
     reading::{Known, Reading},
     row::Row,
     state::State,
     tokens::{Digest, TokenCache},
     trust::{Belief, Trust},
 };
-use self::{flight::Loader, state::Registry};
+use self::{loader::Loader, state::Registry};
 use crate::{
     clock::{Clock, Tick},
     error::Error,
@@ -112,7 +113,7 @@ impl SessionCache {
         user: Option<&UserId>,
         strict: bool,
     ) -> Result<Arc<Reading>, Arc<Error>> {
-        flight::read(&self.loader, state, user, strict).await
+        loader::read(&self.loader, state, user, strict).await
     }
 
     /// After a local end has been committed, before its caller is told: from here on nobody gets in.
