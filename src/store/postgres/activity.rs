@@ -26,9 +26,9 @@ struct Statements {
 }
 
 pub(super) async fn record(lender: &Lender, sql: &ActivitySql, batch: &[Activity]) -> Result<Vec<SessionId>, Error> {
+    let handed_over = Instant::now();
     // A session that was forgotten and found again since the last flush is in the batch twice, and an UPDATE of two
     // sources takes any: the newest counts.
-    let handed_over = Instant::now();
     let mut newest: Vec<_> = batch.iter().collect();
     newest.sort_by_key(|seen| (seen.id, seen.age));
     newest.dedup_by_key(|seen| seen.id);
