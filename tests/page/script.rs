@@ -85,9 +85,9 @@ async fn without_streams_and_without_a_sign_in_form_it_does_not_go_on_as_if_noth
     browser.fill_in("#user", "ahmed").await;
     browser.click("#sign-in").await;
     browser.arrives_at(&site.home).await;
-    eventually("it asks by itself", || async { asked.lock().unwrap().len() == 2 }).await;
-    let accepted = asked.lock().unwrap().clone();
-    assert!(accepted[0].starts_with("text/html") && accepted[1] == "text/event-stream", "{accepted:?}");
+    // Not the second that it asks: a browser may give it the focus before, and then it looks too.
+    let by_itself = || async { asked.lock().unwrap().iter().any(|accept| accept == "text/event-stream") };
+    eventually("it asks by itself", by_itself).await;
 
     let id = site.ids("ahmed").await[0];
     site.sessions.end(EndTarget::One { id, user: None }, EndReason::RevokedByAdmin, None).await.unwrap();
