@@ -8,13 +8,12 @@
 use std::{
     cell::Cell,
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    ops::Deref,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwapAny;
+use triomphe::ThinArc;
 
 /// What is known of some tokens.
 pub(crate) struct Front<T> {
@@ -27,24 +26,51 @@ pub(crate) struct Front<T> {
 #[repr(align(64))]
 struct Set<T> {
     tags: [AtomicU64; WAYS],
-    places: [ArcSwapOption<T>; WAYS],
+    places: [ArcSwapAny<Option<ThinArc<T, u8>>>; WAYS],
 }
 
-/// Something that is known of a token, and the token beside it, so that a look is one jump.
-pub(crate) trait OfToken {
-    fn text(&self) -> &[u8];
+/// Something that is known of a token, and right behind it the token itself, so that a look is one jump.
+pub(crate) struct OfToken<T>(ThinArc<T, u8>);
+
+impl<T> OfToken<T> {
+    pub(crate) fn new(known: T, text: &[u8]) -> Self {
+        Self(ThinArc::from_header_and_slice(known, text))
+    }
+
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.0.slice
+    }
+}
+
+impl<T> Deref for OfToken<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.header.header
+    }
+}
+
+impl<T> Clone for OfToken<T> {
+    fn clone(&self) -> Self {
+        Self(ThinArc::clone(&self.0))
+    }
+}
+
+/// Without the token.
+impl<T: fmt::Debug> fmt::Debug for OfToken<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
 }
 
 const WAYS: usize = 4;
 /// 16,384 tokens: beyond that, memory is slower than what the front saves.
 const MOST_SETS: usize = 4_096;
-/// Of its last characters: 96 bits of the signature.
-const TAIL: usize = 16;
 /// Where all places of a set are taken, one newcomer in so many gets in: many that come once do not drive out the few that
 /// come again and again.
 const ONE_IN: u32 = 8;
 
-impl<T: OfToken> Front<T> {
+impl<T> Front<T> {
     /// Room for a quarter of `capacity` at most.
     pub(crate) fn new(capacity: u64) -> Self {
         let sets = usize::try_from(capacity / 16).unwrap_or(MOST_SETS).min(MOST_SETS);
@@ -59,25 +85,25 @@ impl<T: OfToken> Front<T> {
     }
 
     /// What is known of this token, if it is here and `holds`.
-    pub(crate) fn find(&self, token: &[u8], holds: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+    pub(crate) fn find(&self, token: &[u8], holds: impl Fn(&T) -> bool) -> Option<OfToken<T>> {
         let (set, tag) = self.place_of(token)?;
         for (at, place) in set.tags.iter().zip(&set.places) {
             if at.load(Ordering::Relaxed) == tag
                 && let Some(known) = &*place.load()
                 // First, so that what it looks at comes into the processor's cache together with the token.
-                && holds(known)
+                && holds(&known.header.header)
                 // In whatever time that takes: to learn anything by it, a stranger has first to meet one of these tags, 64 bits that a
                 // key of this process and a signature's tail make, and none of it can be tried a part at a time.
-                && known.text() == token
+                && known.slice == *token
             {
-                return Some(Arc::clone(known));
+                return Some(OfToken(ThinArc::clone(known)));
             }
         }
         None
     }
 
     /// Makes room for this token, or not; then says what is known of it, and hands back who had to make room.
-    pub(crate) fn offer(&self, token: &[u8], known: impl FnOnce() -> Arc<T>) -> Option<Arc<T>> {
+    pub(crate) fn offer(&self, token: &[u8], known: impl FnOnce() -> T) -> Option<OfToken<T>> {
         let (set, tag) = self.place_of(token)?;
         let holds = |wanted| set.tags.iter().position(|tag| tag.load(Ordering::Relaxed) == wanted);
         // Its own place, where it has one: what is known of it has changed.
@@ -87,14 +113,16 @@ impl<T: OfToken> Front<T> {
         };
         // Between these two the tag may belong to another token; then that one is not found, and is verified once more.
         set.tags[way].store(tag, Ordering::Relaxed);
-        set.places[way].swap(Some(known())).filter(|before| before.text() != token)
+        let OfToken(now) = OfToken::new(known(), token);
+        set.places[way].swap(Some(now)).map(OfToken).filter(|before| before.text() != token)
     }
 
     fn place_of(&self, token: &[u8]) -> Option<(&Set<T>, u64)> {
-        let (_, tail) = token.split_last_chunk::<TAIL>()?;
-        let (one, other) = tail.split_at(TAIL / 2);
-        let word = |bytes: &[u8]| bytes.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
-        let mixed = u128::from(word(one) ^ self.seed) * u128::from(word(other) | 1);
+        // 16 characters of it: 96 bits of the signature.
+        let (rest, last) = token.split_last_chunk()?;
+        let (_, before) = rest.split_last_chunk()?;
+        let (one, other) = (u64::from_be_bytes(*before), u64::from_be_bytes(*last));
+        let mixed = u128::from(one ^ self.seed) * u128::from(other | 1);
         #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
         let tag = ((mixed >> 64) as u64 ^ mixed as u64).max(EMPTY + 1);
         let which = usize::try_from(tag >> 32).unwrap_or_default() & self.sets.len().checked_sub(1)?;
@@ -117,7 +145,7 @@ fn in_turn() -> Option<usize> {
 
 impl<T> Default for Set<T> {
     fn default() -> Self {
-        Self { tags: [const { AtomicU64::new(EMPTY) }; WAYS], places: std::array::from_fn(|_| ArcSwapOption::empty()) }
+        Self { tags: [const { AtomicU64::new(EMPTY) }; WAYS], places: std::array::from_fn(|_| ArcSwapAny::new(None)) }
     }
 }
 
@@ -135,20 +163,17 @@ mod tests {
     use super::*;
 
     /// The number of a token, and what was said of it last.
-    struct Said(Box<[u8]>, usize, usize);
-
-    impl OfToken for Said {
-        fn text(&self) -> &[u8] {
-            &self.0
-        }
+    struct Said {
+        of: usize,
+        last: usize,
     }
 
     fn token(n: usize) -> Box<[u8]> {
         format!("header.payload-{n}.{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes().into()
     }
 
-    fn said(one: usize, last: usize) -> impl FnOnce() -> Arc<Said> {
-        move || Arc::new(Said(token(one), one, last))
+    fn said(of: usize, last: usize) -> impl FnOnce() -> Said {
+        move || Said { of, last }
     }
 
     #[test]
@@ -158,14 +183,14 @@ mod tests {
         for n in 0..100_000 {
             let one = n * 7 % 5_000;
             if let Some(out) = front.offer(&token(one), said(one, n)) {
-                assert!(out.1 != one && last[&out.1] == out.2, "who made room is told by name");
+                assert!(out.of != one && last[&out.of] == out.last, "who made room is told by name");
             }
             last.insert(one, n);
             // Not let in, an earlier word of it must not stay either.
-            assert!(front.find(&token(one), |_| true).is_none_or(|found| (found.1, found.2) == (one, n)));
+            assert!(front.find(&token(one), |_| true).is_none_or(|found| (found.of, found.last) == (one, n)));
         }
         let found =
-            last.iter().filter(|(one, n)| front.find(&token(**one), |_| true).is_some_and(|found| found.2 == **n));
+            last.iter().filter(|(one, n)| front.find(&token(**one), |_| true).is_some_and(|found| found.last == **n));
         assert_eq!(found.count() as u64, front.room(), "it is full");
     }
 
@@ -187,6 +212,11 @@ mod tests {
         }
         let front = Front::new(1);
         assert!(front.find(&token(1), |_| true).is_none() && front.offer(&token(1), said(1, 1)).is_none());
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        assert_eq!(format!("{:?}", OfToken::new(7, b"secret")), "7");
     }
 
     #[test]

@@ -31,7 +31,7 @@ use crate::{
 /// cannot be asked, still reject.
 #[derive(Clone, Debug)]
 pub struct CurrentSession {
-    live: Arc<Live>,
+    live: OfToken<Live>,
     /// The request came over plain http from this very machine, and that is allowed.
     on_loopback: bool,
 }
@@ -39,9 +39,8 @@ pub struct CurrentSession {
 /// A token that was let in, by a reading of a live row; and all that a hit looks at to see whether it still is, side by side: what
 /// lies elsewhere is out of the processor's cache, where there are many sessions. One count for all of it, since each request
 /// adds to it.
+#[derive(Clone)]
 pub(super) struct Live {
-    /// The token itself, where it stands in front.
-    text: Box<[u8]>,
     usage: TokenUse,
     #[cfg(feature = "jwks")]
     is_foreign: bool,
@@ -61,7 +60,6 @@ impl Live {
             Known::Missing => (Tick::ZERO, Tick::ZERO),
         };
         Self {
-            text: Box::default(),
             usage: token.usage,
             #[cfg(feature = "jwks")]
             is_foreign: token.foreign.is_some(),
@@ -71,12 +69,6 @@ impl Live {
             keys: token.keys.clone(),
             token,
         }
-    }
-
-    /// The same with its token.
-    pub(super) fn in_front(&self, text: &[u8]) -> Arc<Self> {
-        let this = Self::new(Arc::clone(&self.token), self.belief.clone());
-        Arc::new(Self { text: text.into(), ..this })
     }
 
     /// Whether what let this token in does so still. All else that the judge looks at cannot have changed: a token never does, and
@@ -110,23 +102,18 @@ impl fmt::Debug for Live {
     }
 }
 
-impl OfToken for Live {
-    fn text(&self) -> &[u8] {
-        &self.text
-    }
-}
-
 impl CurrentSession {
     /// Only the judge makes one, of a reading of a live row.
     pub(super) fn new(token: Arc<KnownToken>, belief: Belief) -> Self {
-        Self::of(Arc::new(Live::new(token, belief)))
+        // Not in front: its text is not looked at.
+        Self::of(OfToken::new(Live::new(token, belief), b""))
     }
 
-    pub(super) const fn of(live: Arc<Live>) -> Self {
+    pub(super) const fn of(live: OfToken<Live>) -> Self {
         Self { live, on_loopback: false }
     }
 
-    pub(super) const fn live(&self) -> &Arc<Live> {
+    pub(super) fn live(&self) -> &Live {
         &self.live
     }
 

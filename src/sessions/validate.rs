@@ -9,8 +9,8 @@ use super::{CurrentSession, Inner, KnownToken, Refusal, Refused, Sessions, Verdi
 #[cfg(feature = "jwks")]
 use crate::token::issuer::PendingKeys;
 use crate::{
-    cache::{Known, OfToken as _, Reading},
-    clock::Tick,
+    cache::{Known, Reading},
+    clock::{BEHIND, Tick},
     device,
     error::Error,
     fields::Fields,
@@ -111,7 +111,7 @@ impl Sessions {
             }
             let out = self.0.front.offer(token, || {
                 stands_in_front = true;
-                current.live().in_front(token)
+                current.live().clone()
             });
             if let Some(out) = out {
                 // Not asked for there while it stood in front, it may be forgotten, or never have been there.
@@ -133,12 +133,13 @@ impl Sessions {
         touch: impl FnOnce() -> bool,
         caller: &impl Caller,
     ) -> Option<CurrentSession> {
-        let now = self.0.clock.tick();
-        let live = self.0.front.find(token, |live| live.lets_in(usage, now, self))?;
+        let lately = self.0.clock.lately();
+        // By the latest that it can be: nothing is believed for longer than it may.
+        let live = self.0.front.find(token, |live| live.lets_in(usage, lately.after(BEHIND), self))?;
         telemetry::hit();
-        if live.seen().is_due(now) && touch() {
+        if live.seen().is_due(lately) && touch() {
             let who = || (live.token().state.id(), self.0.whence(caller.peer(), caller.fields()));
-            self.0.recorder.touch(live.seen(), now, who);
+            self.0.recorder.touch(live.seen(), self.0.clock.tick(), who);
         }
         Some(CurrentSession::of(live))
     }

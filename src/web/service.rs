@@ -57,6 +57,17 @@ where
             request.extensions_mut().insert(Judgement::at_a_glance(current));
             return ResponseFuture::inner(self.inner.call(request), None);
         }
+        self.judge_and_call(request)
+    }
+}
+
+impl<S> SessionValidation<S> {
+    /// A function of its own: the few values that most requests take do not have to make room for what this one needs.
+    #[inline(never)]
+    fn judge_and_call<B>(&mut self, mut request: Request<B>) -> ResponseFuture<S, B>
+    where
+        S: Service<Request<B>, Response = Response> + Clone,
+    {
         let judging = if self.shared.asks_for_parts() {
             let (parts, body) = request.into_parts();
             let judging = self.shared.judge(Head::of_parts(&parts), Some(&parts));
