@@ -101,13 +101,11 @@ impl Judgement {
     }
 
     /// The live session, or the refusal of whatever else there is.
+    #[inline]
     pub(super) fn required(&self) -> Result<CurrentSession, SessionRejection> {
         match &self.verdict {
             Verdict::Live(current) => Ok(current.clone()),
-            other => {
-                let rejection = SessionRejection::of(other);
-                Err(rejection.unwrap_or_else(|| SessionRejection::new(Cause::LayerMissing)))
-            }
+            other => Err(not_live(other)),
         }
     }
 
@@ -150,9 +148,22 @@ impl Judgement {
         rejection.with_answer(self.layer.as_ref().and_then(|layer| layer.on_reject.as_ref()), parts)
     }
 
+    #[inline]
     pub(super) fn from_parts(parts: &Parts) -> Result<&Self, SessionRejection> {
-        parts.extensions.get::<Self>().ok_or_else(|| SessionRejection::new(Cause::LayerMissing))
+        parts.extensions.get::<Self>().ok_or_else(no_layer)
     }
+}
+
+// Apart, so that what a handler of a live session takes is small enough to be inlined.
+
+#[cold]
+fn not_live(verdict: &Verdict) -> SessionRejection {
+    SessionRejection::of(verdict).unwrap_or_else(no_layer)
+}
+
+#[cold]
+fn no_layer() -> SessionRejection {
+    SessionRejection::new(Cause::LayerMissing)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for CurrentSession {
