@@ -40,10 +40,6 @@ impl Tick {
     }
 }
 
-/// More than [`Clock::lately`] may lag: where the processor that counts is held up, as by a hypervisor, another one counts for it
-/// after five interrupts (Linux 5.18, `MAX_STALLED_JIFFIES`), at 100 a second the fewest that it can be built with.
-pub(crate) const BEHIND: Duration = Duration::from_millis(100);
-
 /// A little less than `span`, at random, up to a fraction of one in `parts`: so that many of a kind do not fall due
 /// at once.
 pub(crate) fn jittered(span: Duration, parts: u32) -> Duration {
@@ -117,16 +113,6 @@ impl Clock {
         }
     }
 
-    /// What [`tick`](Self::tick) said a moment ago: a hit asks for nothing that takes as long as reading the clock. It is later
-    /// than this by less than [`BEHIND`].
-    pub(crate) fn lately(&self) -> Tick {
-        match &self.0 {
-            Source::System => system_tick_lately(),
-            #[cfg(any(test, feature = "test-util"))]
-            Source::Manual(manual) => Tick(manual.elapsed.load(Ordering::SeqCst)),
-        }
-    }
-
     pub(crate) fn wall(&self) -> OffsetDateTime {
         match &self.0 {
             Source::System => OffsetDateTime::now_utc(),
@@ -149,32 +135,6 @@ fn system_tick() -> Tick {
     Tick(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
-/// The coarse clock, which is only looked up, changes with each interrupt of the kernel's timer, at least every 10 ms: until it
-/// does, what was read on this thread will do. It stands still while the machine is suspended, and goes on before any program does.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[inline]
-fn system_tick_lately() -> Tick {
-    use rustix::time::{ClockId, Timespec, clock_gettime};
-    use std::cell::Cell;
-
-    thread_local! {
-        static READ: Cell<(Timespec, Tick)> = const { Cell::new((Timespec { tv_sec: 0, tv_nsec: 0 }, Tick::ZERO)) };
-    }
-    let coarse = clock_gettime(ClockId::MonotonicCoarse);
-    let (at, tick) = READ.get();
-    if at == coarse {
-        return tick;
-    }
-    let tick = system_tick();
-    READ.set((coarse, tick));
-    tick
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn system_tick_lately() -> Tick {
-    system_tick()
-}
-
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn system_tick() -> Tick {
     use std::{sync::LazyLock, time::Instant};
@@ -195,19 +155,6 @@ mod tests {
         assert!(earlier > Tick::ZERO);
         assert_eq!(earlier.after(Duration::MAX).as_nanos(), u64::MAX);
         assert_eq!(earlier.since(earlier.after(Duration::from_secs(1))), Duration::ZERO);
-    }
-
-    /// By how much it lags is the kernel's affair: a test of that would fail wherever the machine is held up.
-    #[test]
-    fn lately_is_before_now_and_goes_on() {
-        let clock = Clock::default();
-        let first = clock.lately();
-        let mut last = first;
-        while last == first {
-            let lately = clock.lately();
-            assert!(last <= lately && lately <= clock.tick());
-            last = lately;
-        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{CurrentSession, Inner, KnownToken, Refusal, Refused, Sessions, Verdi
 use crate::token::issuer::PendingKeys;
 use crate::{
     cache::{Known, Reading},
-    clock::{BEHIND, Tick},
+    clock::Tick,
     device,
     error::Error,
     fields::Fields,
@@ -133,13 +133,12 @@ impl Sessions {
         touch: impl FnOnce() -> bool,
         caller: &impl Caller,
     ) -> Option<CurrentSession> {
-        let lately = self.0.clock.lately();
-        // By the latest that it can be: nothing is believed for longer than it may.
-        let live = self.0.front.find(token, |live| live.lets_in(usage, lately.after(BEHIND), self))?;
+        let now = self.0.clock.tick();
+        let live = self.0.front.find(token, |live| live.lets_in(usage, now, self))?;
         telemetry::hit();
-        if live.seen().is_due(lately) && touch() {
+        if live.seen().is_due(now) && touch() {
             let who = || (live.token().state.id(), self.0.whence(caller.peer(), caller.fields()));
-            self.0.recorder.touch(live.seen(), self.0.clock.tick(), who);
+            self.0.recorder.touch(live.seen(), now, who);
         }
         Some(CurrentSession::of(live))
     }

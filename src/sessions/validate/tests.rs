@@ -107,35 +107,6 @@ async fn what_stands_in_front_lets_nobody_in_once_it_does_not_hold() {
     }
 }
 
-/// The time that a hit goes by may lag, so it takes the latest that it can be. The control is the exact time: by that, it still
-/// holds.
-#[tokio::test]
-async fn shortly_before_it_does_not_hold_any_more_the_judge_is_asked() {
-    let clock = crate::clock::Clock::manual();
-    let tokens = AccessTokens::hs256("0123456789abcdefghijklmnopqrstuv").unwrap();
-    let building = Sessions::builder(MemoryStore::new()).access_tokens(tokens).clock(clock.clone()).build();
-    let sessions = building.await.unwrap();
-    let token = sessions.sign_in(SignIn::new("lena")).await.unwrap().access_token;
-    for _ in 0..3 {
-        assert!(matches!(ask(&sessions, &token).await, Verdict::Live(_)));
-    }
-    let holds_at = |at| {
-        let holds = |live: &super::super::Live| live.lets_in(TokenUse::Access, at, &sessions);
-        sessions.0.front.find(token.as_bytes(), holds).is_some()
-    };
-    let (mut holds, mut gone) = (sessions.tick(), sessions.tick().after(Duration::from_secs(86_400)));
-    while gone.since(holds) > Duration::from_nanos(1) {
-        let middle = holds.after(gone.since(holds) / 2);
-        *if holds_at(middle) { &mut holds } else { &mut gone } = middle;
-    }
-    let at_a_glance = || sessions.let_in_again(token.as_bytes(), TokenUse::Access, || true, &Nobody).is_some();
-    clock.advance(gone.since(sessions.tick()) - BEHIND - Duration::from_nanos(1));
-    assert!(at_a_glance());
-    clock.advance(Duration::from_nanos(1));
-    assert!(!at_a_glance() && holds_at(sessions.tick()));
-    assert!(matches!(ask(&sessions, &token).await, Verdict::Live(_)));
-}
-
 /// Whatever happens to sessions, keys and time: who is let in by what stands in front is let in by a token that is checked anew, and a
 /// token that is remembered names what one that is checked anew does. The control is the front that asks for the token alone.
 #[tokio::test]
