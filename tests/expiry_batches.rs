@@ -40,7 +40,7 @@ fn a_minute(every: Duration) -> Expire {
 
 /// Never longer than it takes to find out that another one is at it.
 async fn expire(store: &PostgresStore, request: Expire) -> Expired {
-    timeout(SECOND, store.expire(request)).await.expect("it waits for nobody").unwrap()
+    timeout(10 * SECOND, store.expire(request)).await.expect("it waits for nobody").unwrap()
 }
 
 fn ids(expired: &Expired) -> Vec<SessionId> {
@@ -100,6 +100,7 @@ async fn three_nodes_share_the_rounds() {
                WHEN (NEW.at_id IS NULL) EXECUTE FUNCTION log_round()";
     client.batch_execute(log).await.unwrap();
     live(&client, 5_000, 701, 100).await;
+    let since = Instant::now();
     let mut nodes = Vec::new();
     for _ in 0..3 {
         let store = PostgresStore::connect(db.url()).await.unwrap();
@@ -108,7 +109,6 @@ async fn three_nodes_share_the_rounds() {
         };
         nodes.push(Node::with(store, set).await);
     }
-    let since = Instant::now();
     let rounds = async || client.query_one("SELECT count(*) FROM rounds", &[]).await.unwrap().get::<_, i64>(0);
     eventually("six rounds", async || rounds().await >= 6).await;
     let (before, pages, after) = (rounds().await, statements(&client, PAGES).await, rounds().await);

@@ -117,7 +117,7 @@ async fn what_has_run_out_is_there_before_it_is_marked() {
     assert_eq!(found.len(), expected.len(), "{found:?}");
     for ((id, reason, at), (found_id, found_reason, found_at)) in expected.iter().zip(&found) {
         assert_eq!((id, *reason), (found_id, found_reason.as_str()), "{found:?}");
-        assert!((at - found_at).abs() <= 3, "{reason}: {at}, told {found_at}");
+        assert!((at - found_at).abs() <= 15, "{reason}: {at}, told {found_at}");
     }
     assert_eq!(ids(&get(&site.app, "/sessions", &auth(&asks)).await).len(), 2, "the one that asks and the last one");
     let marked = "SELECT count(*) FROM device_sessions.sessions WHERE ended_at IS NOT NULL";
@@ -129,7 +129,7 @@ async fn what_has_run_out_is_there_before_it_is_marked() {
     assert_eq!(store.expire(request).await.unwrap().ended.len(), expected.len());
     for (before, after) in found.iter().zip(site.ended(&asks).await) {
         assert_eq!((&before.0, &before.1), (&after.0, &after.1));
-        assert!((before.2 - after.2).abs() <= 3, "{}: {} and then {}", before.1, before.2, after.2);
+        assert!((before.2 - after.2).abs() <= 15, "{}: {} and then {}", before.1, before.2, after.2);
     }
 }
 

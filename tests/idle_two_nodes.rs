@@ -137,13 +137,20 @@ async fn a_quiet_time_is_no_outage() {
         });
         nodes.push(node.await);
     }
-    let signed_in = nodes[0].sign_in("ahmed").await;
     let client = db.connect().await;
-    let sql = "SELECT clock_timestamp() - last_activity_at > interval '3.7 seconds' FROM device_sessions.sessions";
-    eventually("it is idle", async || client.query_one(sql, &[]).await.unwrap().get(0)).await;
+    let sql = "SELECT clock_timestamp() - last_activity_at > interval '3.7 seconds' FROM device_sessions.sessions \
+               WHERE user_id = $1";
     let mut answers = Vec::new();
-    for node in &nodes {
-        answers.push(line(node.get(&signed_in).await).await);
+    // More than once: a machine that holds all of it up for longer than an interval has had a silence.
+    for user in ["ahmed", "lena", "sam", "eve", "joe"] {
+        let signed_in = nodes[0].sign_in(user).await;
+        eventually("it is idle", async || client.query_one(sql, &[&user]).await.unwrap().get(0)).await;
+        for node in &nodes {
+            answers.push(line(node.get(&signed_in).await).await);
+        }
+        if answers.iter().any(|answer| answer == "401 session_ended idle") {
+            return;
+        }
     }
-    assert!(answers.iter().any(|answer| answer == "401 session_ended idle"), "at the first request: {answers:?}");
+    panic!("at the first request: {answers:?}");
 }

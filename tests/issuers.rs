@@ -128,7 +128,7 @@ async fn two_issuers() {
 #[tokio::test]
 async fn without_adopting_a_session_must_be_known() {
     let (db, idp) = (TestDb::new().await, Idp::start().await);
-    let soon = |builder: SessionsBuilder| builder.max_staleness(Duration::from_secs(1));
+    let soon = |builder: SessionsBuilder| builder.max_staleness(Duration::from_secs(4));
     let node = node(&db, |builder| soon(builder).accept_tokens_of(of(&idp))).await;
     let sql = db.connect().await;
     let token = idp.sign("lena", SID);

@@ -217,7 +217,7 @@ async fn a_node_that_polls_tells() {
 #[tokio::test]
 async fn a_session_that_runs_out_is_told() {
     let db = TestDb::new().await;
-    for (idle, absolute, reason) in [(1, 60, "idle"), (30, 1, "absolute")] {
+    for (idle, absolute, reason) in [(4, 60, "idle"), (30, 4, "absolute")] {
         let lives = async || {
             let builder = builder(db.url()).await.idle_timeout(Duration::from_secs(idle));
             let builder = builder.absolute_lifetime(Duration::from_secs(absolute));

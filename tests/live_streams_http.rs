@@ -125,7 +125,7 @@ async fn a_thousand_open_streams_cost_no_reads() {
     const STREAMS: usize = 1_000;
     let db = TestDb::new().await;
     let psql = db.connect().await;
-    let settings = |builder: SessionsBuilder| builder.max_staleness(Duration::from_millis(600));
+    let settings = |builder: SessionsBuilder| builder.max_staleness(Duration::from_secs(3));
     let sessions = Node::with(migrated(&db).await, settings).await.sessions;
     eventually("told", || async { sessions.health().coherence == Coherence::Lease }).await;
     count_statements(&psql).await;

@@ -27,7 +27,7 @@ use support::{TestDb, eventually};
 use tokio_postgres::{Client, NoTls, error::SqlState};
 
 /// The bound of every answer of ours.
-const BOUND: Duration = Duration::from_secs(4);
+const BOUND: Duration = Duration::from_secs(6);
 
 const DIES: &str = "UPDATE device_sessions.sessions SET ended_at = now(), end_reason = 'logout' WHERE id = $1";
 
@@ -311,7 +311,7 @@ async fn a_stopped_database_is_503_and_never_401_until_it_is_back() {
     migrated(&db).await;
     let store = PostgresStore::connect(&proxy.url(db.url())).await.expect("connect");
     // Short, so that what is known is soon not believed any more.
-    let node = Node::with(store, |builder| builder.max_staleness(Duration::from_millis(500))).await;
+    let node = Node::with(store, |builder| builder.max_staleness(Duration::from_secs(4))).await;
     let [known, unknown, caught] = three(&db.connect().await).await;
     let pool = pool_of(&db, 2);
     assert!(node.is_let_in(&known).await);

@@ -110,11 +110,15 @@ async fn an_ended_session_is_not_renewed() {
 async fn together_with_refreshes_there_is_one_chain() {
     let (_db, nodes, sql) = two_nodes().await;
     let old = signed_in(&nodes).await;
+    // Before any of them makes the old token void.
+    let mut currents = Vec::new();
+    for number in 0..4 {
+        currents.push(nodes[number % 2].current(&old.access_token).await);
+    }
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..10 {
         let (node, token) = (nodes[number % 2].clone(), old.refresh_token.clone());
-        if number < 4 {
-            let current = node.current(&old.access_token).await;
+        if let Some(current) = currents.pop() {
             tasks.spawn(async move { Some(Pair::from(&node.sessions.reauthenticated(&current).await.unwrap())) });
         } else {
             tasks.spawn(async move {

@@ -153,10 +153,10 @@ fn a_runtime_that_ends_takes_no_place_with_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_makes_nobody_idle() {
     let db = TestDb::own_cluster(&[]).await;
-    let idle = Duration::from_secs(2);
+    let idle = Duration::from_secs(6);
     let start = async || {
-        let settings = builder(db.url()).await.idle_timeout(idle).max_staleness(Duration::from_millis(500));
-        let node = settings.activity_interval(Duration::from_millis(200)).build().await.unwrap();
+        let settings = builder(db.url()).await.idle_timeout(idle).max_staleness(Duration::from_secs(1));
+        let node = settings.activity_interval(Duration::from_millis(600)).build().await.unwrap();
         told(&node).await;
         node
     };
@@ -167,7 +167,7 @@ async fn an_outage_makes_nobody_idle() {
     let stopped = Instant::now();
     eventually("longer than the idle timeout", || async {
         assert_ne!(ask(&here, &one).await, StatusCode::UNAUTHORIZED);
-        stopped.elapsed() > 2 * idle
+        stopped.elapsed() > idle + Duration::from_secs(3)
     })
     .await;
     db.server().start_again().unwrap();
@@ -255,7 +255,7 @@ async fn layer_and_handler_share_one_time() {
     first.batch_execute("COMMIT").await.unwrap();
     let second = again.await.unwrap();
     assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_millis(4_900), "{:?}", asked.elapsed());
     second.batch_execute("COMMIT").await.unwrap();
 }
 
@@ -278,7 +278,7 @@ async fn activity_waits_once_for_each_session() {
 async fn a_waiter_that_is_not_told_hears_within_the_bound() {
     let db = TestDb::new().await;
     let elsewhere = node(db.url()).await;
-    let bound = Duration::from_secs(1);
+    let bound = Duration::from_secs(4);
     let store = PostgresStore::from_pool(pool(db.url(), 4)).unwrap();
     let node = Sessions::builder(store).access_tokens(tokens()).max_staleness(bound).build().await.unwrap();
     assert_eq!(node.health().coherence, Coherence::Polling);
@@ -300,7 +300,7 @@ async fn a_waiter_that_is_not_told_hears_within_the_bound() {
 /// Nobody makes a request meanwhile: a waiter has a timer of its own.
 #[tokio::test]
 async fn a_waiter_hears_of_expiry() {
-    let (short, long) = (Duration::from_millis(200), Duration::from_secs(3_600));
+    let (short, long) = (Duration::from_secs(2), Duration::from_secs(3_600));
     for (idle, absolute, reason) in [(short, long, EndReason::Idle), (long, short, EndReason::Absolute)] {
         let settings = Sessions::builder(MemoryStore::new()).access_tokens(tokens()).access_token_ttl(long);
         let node = settings.idle_timeout(idle).absolute_lifetime(absolute).build().await.unwrap();

@@ -201,7 +201,7 @@ async fn from_sign_in_to_nothing() {
     let db = TestDb::new().await;
     let set = |b: SessionsBuilder| {
         let b = b.absolute_lifetime(Duration::from_secs(5)).activity_interval(Duration::from_millis(100));
-        b.scrub_after(Duration::from_millis(500)).history(Duration::from_secs(4))
+        b.scrub_after(Duration::from_secs(2)).history(Duration::from_secs(4))
     };
     let node = Node::with(migrated(&db).await, set).await;
     let client = db.connect().await;

@@ -19,7 +19,8 @@ use world::{BERLIN, MOSCOW, World, caller, kinds};
 async fn who_is_told() {
     let log = world::Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(move || writer.clone()).finish();
     // This runtime has one thread: all of it logs here.
     let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
     for world in World::both().await {

@@ -30,7 +30,7 @@ const ACTIVITY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// For a flush to fall into it; and longer than the 5 s of `max_staleness`, for which a reading would be believed for
 /// its age alone, without the lease.
-const LONG_ENOUGH: Duration = Duration::from_secs(11);
+const LONG_ENOUGH: Duration = Duration::from_secs(15);
 
 /// Statements of this database, the most frequent first.
 struct Counted(Vec<(String, i64)>);

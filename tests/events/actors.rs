@@ -92,7 +92,8 @@ async fn of_each_way_to_end() {
 async fn of_what_runs_out() {
     let minute = Duration::from_secs(60);
     let idle = move |builder: SessionsBuilder| builder.idle_timeout(minute);
-    let absolute = move |builder: SessionsBuilder| builder.absolute_lifetime(minute);
+    let absolute =
+        move |builder: SessionsBuilder| builder.absolute_lifetime(minute).activity_interval(Duration::from_secs(1));
     for (world, reason) in [
         (World::on_postgres(idle).await, EndReason::Idle),
         (World::in_memory(idle).await, EndReason::Idle),

@@ -24,6 +24,8 @@ use tokio::task::JoinSet;
 
 const SECRET: &str = "not a secret: 0123456789abcdefXYZ";
 const SESSIONS: usize = 60;
+/// Few enough that none waits long for a connection.
+const CLIENTS: usize = 12;
 
 async fn builder_in(url: &str, schema: &str) -> SessionsBuilder {
     let store = PostgresStore::connect(url).await.unwrap().schema(schema).unwrap();
@@ -61,11 +63,13 @@ async fn they_share_the_work_and_tell_nothing_twice() {
         nodes.push((builder(&db).await.notify("test", told.clone()).build().await.unwrap(), told));
     }
     let mut work = JoinSet::new();
-    for n in 0..SESSIONS {
-        let (one, another) = (nodes[n % 3].0.clone(), nodes[(n + 1) % 3].0.clone());
+    for client in 0..CLIENTS {
+        let nodes: Vec<_> = nodes.iter().map(|(node, _)| node.clone()).collect();
         work.spawn(async move {
-            let id = one.sign_in(SignIn::new(format!("user-{n}"))).await.unwrap().session.id;
-            end(&another, id).await;
+            for n in (client..SESSIONS).step_by(CLIENTS) {
+                let id = nodes[n % 3].sign_in(SignIn::new(format!("user-{n}"))).await.unwrap().session.id;
+                end(&nodes[(n + 1) % 3], id).await;
+            }
         });
     }
     work.join_all().await;

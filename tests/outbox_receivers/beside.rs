@@ -88,7 +88,7 @@ async fn nobody_waits_for_a_hanging_receiver() {
     // The control: whoever calls from inside of the transaction holds one.
     let naive = pool.get().await.unwrap();
     naive.batch_execute("BEGIN; SELECT FROM device_sessions.outbox LIMIT 1 FOR UPDATE").await.unwrap();
-    assert!(!free() && held().await == 1);
+    assert!(!free() && held().await >= 1);
     naive.batch_execute("ROLLBACK").await.unwrap();
     drop(naive);
 

@@ -136,7 +136,7 @@ impl Notifier for Clocked {
     }
 }
 
-const PAUSE: Duration = Duration::from_millis(700);
+const PAUSE: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(3_600);
 
 /// How many notices were sent within the pause that the first answer asks for, if it does; and whether others had all.

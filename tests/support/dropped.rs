@@ -25,7 +25,7 @@ pub(crate) async fn cancelled_after<F: Future>(polls: usize, future: F) -> Optio
 }
 
 /// What other connections to this database are in the middle of, and the locks that they hold.
-const LEFTOVERS: &str = "SELECT a.state || ' ' || coalesce(l.mode, '') || ' ' || left(a.query, 60) \
+const LEFTOVERS: &str = "SELECT coalesce(a.state, 'starting') || ' ' || coalesce(l.mode, '') || ' ' || left(a.query, 60) \
     FROM pg_stat_activity a LEFT JOIN pg_locks l USING (pid) \
     WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() \
     AND (a.state <> 'idle' OR l.pid IS NOT NULL)";

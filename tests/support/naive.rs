@@ -98,6 +98,6 @@ async fn empty_when_told(config: tokio_postgres::Config, valid: Arc<Mutex<HashSe
             }
             listening.abort();
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
     }
 }
