@@ -47,12 +47,16 @@ impl Events {
 
     /// Returns when its first bytes have come.
     pub(crate) async fn open(request: RequestBuilder) -> Self {
-        let send = || within_patience("the head of the answer", request.try_clone().expect("it has no body").send());
-        let mut answer = send().await.unwrap();
-        // Some tests give a read so little time that a busy machine may be late with it.
-        while answer.status() == 503 {
-            answer = send().await.unwrap();
-        }
+        let answer = async {
+            loop {
+                let answer = request.try_clone().expect("it has no body").send().await.unwrap();
+                // Some tests give a read so little time that a busy machine may be late with it.
+                if answer.status() != 503 {
+                    return answer;
+                }
+            }
+        };
+        let answer = within_patience("another answer than 503", answer).await;
         assert_eq!(answer.status(), 200);
         let mut this = Self { answer, text: String::new() };
         while !this.text.contains("\n\n") {
