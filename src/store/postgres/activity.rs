@@ -86,8 +86,7 @@ async fn write(
     ];
     let (statements, parameters) = if located { (&sql.located, &all[..]) } else { (&sql.plain, &all[..3]) };
 
-    let write = lender.begin_lazily_durable(RECORDING).await?;
-    let written = write.execute_unless_held(&statements.free, parameters).await?;
+    let (write, written) = lender.begin_unless_held(RECORDING, &statements.free, parameters).await?;
     let mut left_over = Vec::new();
     // All of them, as a rule: only otherwise is it worth asking what became of the rest.
     if written != u64::try_from(ids.len()).ok() {

@@ -76,12 +76,43 @@ impl Lender {
 
     /// A transaction whose commit is on disk when it returns, whatever the role's defaults are.
     pub(super) async fn begin(&self, doing: &'static str) -> Result<Write, Error> {
-        self.begin_with(doing, BEGIN_DURABLE).await
+        let write = self.writer(doing).await?;
+        write.batch(BEGIN_DURABLE).await?;
+        Ok(write)
     }
 
-    /// A transaction whose commit a crash of the server may forget, for activity alone. See [`Write::execute_unless_held`].
+    /// A transaction whose commit a crash of the server may forget.
     pub(super) async fn begin_lazily_durable(&self, doing: &'static str) -> Result<Write, Error> {
-        self.begin_with(doing, BEGIN_LAZY).await
+        let write = self.writer(doing).await?;
+        write.batch(BEGIN_LAZY).await?;
+        Ok(write)
+    }
+
+    /// The same, and its first statement, sent along with its beginning: one way there and back for both. For any lock the
+    /// statement waits 20 ms at most, and then has done nothing (`None`): the transaction goes on, and so does its `now()`.
+    /// Otherwise how many rows it has written.
+    pub(super) async fn begin_unless_held(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<(Write, Option<u64>), Error> {
+        let write = self.writer(doing).await?;
+        let (begin, execute) = (write.client.batch_execute(BEGIN_LAZY), write.client.execute_typed(sql, parameters));
+        let both = async {
+            // Sent in this order. Could a transaction not begin, the statement would be one by itself, without the limits; the
+            // connection is closed then, and what it still does cancelled.
+            let (begun, executed) = tokio::join!(biased; begin, execute);
+            begun?;
+            match executed {
+                Err(cause) if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                    write.client.batch_execute("ROLLBACK TO SAVEPOINT begun").await.map(|()| None)
+                }
+                executed => executed.map(Some),
+            }
+        };
+        let written = write.within(both).await?;
+        Ok((write, written))
     }
 
     /// Whether two more transactions can begin, neither wait for another to end, and then somebody else's begin as well.
@@ -89,15 +120,13 @@ impl Lender {
         self.writes.available_permits() >= 3
     }
 
-    async fn begin_with(&self, doing: &'static str, begin: &'static str) -> Result<Write, Error> {
+    async fn writer(&self, doing: &'static str) -> Result<Write, Error> {
         let permit = timeout(WAIT, Arc::clone(&self.writes).acquire_owned())
             .await
             .map_err(|cause| Error::unavailable(doing, cause))?
             .map_err(|cause| Error::unavailable(doing, cause))?;
         let client = self.borrow(doing).await?;
-        let write = Write { client, doing, patience: ANSWER, _permit: permit };
-        write.within(write.client.batch_execute(begin)).await?;
-        Ok(write)
+        Ok(Write { client, doing, patience: ANSWER, _permit: permit })
     }
 }
 
@@ -169,24 +198,6 @@ impl Write {
     /// How many rows it has written.
     pub(super) async fn execute(&self, sql: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<u64, Error> {
         self.within(self.client.execute_typed(sql, parameters)).await
-    }
-
-    /// The first statement after [`Lender::begin_lazily_durable`]: for any lock it waits 20 ms at most, and then has
-    /// done nothing (`None`). The transaction goes on, and so does its `now()`.
-    pub(super) async fn execute_unless_held(
-        &self,
-        sql: &str,
-        parameters: &[(&(dyn ToSql + Sync), Type)],
-    ) -> Result<Option<u64>, Error> {
-        let executed = async {
-            match self.client.execute_typed(sql, parameters).await {
-                Err(cause) if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                    self.client.batch_execute("ROLLBACK TO SAVEPOINT begun").await.map(|()| None)
-                }
-                executed => executed.map(Some),
-            }
-        };
-        self.within(executed).await
     }
 
     /// From now on it waits for locks as long as any other.

@@ -118,8 +118,8 @@ impl Measured {
 
 fn tell(measured: &[Measured]) {
     let figures = |id: &str| &measured.iter().find(|it| it.variant.id == id).expect("it is always there").figures;
-    let bare = figures("bare");
-    let added = |id: &str| of_rounds(figures(id), bare, |it, bare| it - bare);
+    let bare_of = |id: &str| VARIANTS.iter().find(|it| it.id == id).expect("it is one of them").bare;
+    let added = |id: &str| of_rounds(figures(id), figures(bare_of(id)), |it, bare| it - bare);
     let from_fn = added("from_fn");
     for Measured { variant, figures, .. } in measured {
         let mut row = vec![
@@ -127,7 +127,7 @@ fn tell(measured: &[Measured]) {
             ("p10", percentile(figures, 10), "ns"),
             ("p90", percentile(figures, 90), "ns"),
         ];
-        if variant.id != "bare" {
+        if !variant.id.starts_with("bare") {
             let added = added(variant.id);
             row.extend([("added over bare", added, "ns"), ("of what from_fn adds", added / from_fn, "x")]);
         }
@@ -148,7 +148,7 @@ fn tell(measured: &[Measured]) {
              dropped, which every row includes. A request: the median of the turns, and \
              p10 to p90 of them. Added: the median of the rounds' differences to bare. What goes on beside requests, such as \
              writing down activity every 10 s, is not in here; it is over HTTP.",
-            bare.len(),
+            figures("bare").len(),
             TURN.as_millis(),
             peers::SESSIONS,
         ),

@@ -33,7 +33,11 @@ pub struct Peer {
 pub async fn set_up(id: &str, database: Option<&str>) -> Peer {
     let url = || database.expect("this variant needs Postgres");
     match id {
-        "bare" => floor::bare().await,
+        "bare" => floor::bare(ours::in_memory(ours::hs256()).await),
+        "bare-rs256" => floor::bare(ours::in_memory(ours::rs256()).await),
+        "bare-es256" => floor::bare(ours::in_memory(ours::es256()).await),
+        "bare-eddsa" => floor::bare(ours::in_memory(ours::eddsa()).await),
+        "bare-cookie" => floor::bare(ours::by_cookie(None).await),
         "extension" => floor::extension().await,
         "from_fn" => floor::from_fn_alone().await,
         "ours" => ours::by_header(database).await,

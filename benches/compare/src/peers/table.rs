@@ -15,6 +15,8 @@ pub struct Variant {
     pub lead_in: u32,
     pub in_process: bool,
     pub over_http: bool,
+    /// The one without a layer whose requests are as long: what this one adds is added to that.
+    pub bare: &'static str,
     /// How it is set up.
     pub note: &'static str,
 }
@@ -39,8 +41,10 @@ const FLOOR: Variant = Variant {
     lead_in: 0,
     in_process: true,
     over_http: true,
+    bare: "bare",
     note: "",
 };
+const BARE: Variant = Variant { over_http: false, ..FLOOR };
 const MEMORY: Variant = Variant { has_sessions: true, ..FLOOR };
 const POSTGRES: Variant = Variant { needs_postgres: true, ..MEMORY };
 const OURS: Variant = Variant { connect_info: ConnectInfo::Documented, ..MEMORY };
@@ -52,6 +56,15 @@ pub const VARIANTS: &[Variant] = &[
         note: "a router with the route alone; its clients send the same tokens as those of ours",
         ..FLOOR
     },
+    Variant {
+        id: "bare-rs256",
+        name: "bare, RS256",
+        note: "the same with the tokens of `ours, RS256`, which are longer",
+        ..BARE
+    },
+    Variant { id: "bare-es256", name: "bare, ES256", note: "with those of `ours, ES256`", ..BARE },
+    Variant { id: "bare-eddsa", name: "bare, EdDSA", note: "with those of `ours, EdDSA`", ..BARE },
+    Variant { id: "bare-cookie", name: "bare, with cookies", note: "with the cookies of `ours, by cookie`", ..BARE },
     Variant {
         id: "extension",
         name: "extension",
@@ -70,16 +83,32 @@ pub const VARIANTS: &[Variant] = &[
     Variant {
         id: "ours-rs256",
         name: "ours, RS256",
-        note: "the same with an RSA key of 2048 bits",
+        note: "the same with an RSA key of 2048 bits; what it adds is added to `bare, RS256`, and so on with the others",
         over_http: false,
+        bare: "bare-rs256",
         ..OURS
     },
-    Variant { id: "ours-es256", name: "ours, ES256", note: "the same with a key on P-256", over_http: false, ..OURS },
-    Variant { id: "ours-eddsa", name: "ours, EdDSA", note: "the same with an Ed25519 key", over_http: false, ..OURS },
+    Variant {
+        id: "ours-es256",
+        name: "ours, ES256",
+        note: "the same with a key on P-256",
+        over_http: false,
+        bare: "bare-es256",
+        ..OURS
+    },
+    Variant {
+        id: "ours-eddsa",
+        name: "ours, EdDSA",
+        note: "the same with an Ed25519 key",
+        over_http: false,
+        bare: "bare-eddsa",
+        ..OURS
+    },
     Variant {
         id: "ours-cookie",
         name: "ours, by cookie",
         note: "the same by the cookies of a sign-in with `SignIn::cookie`: the session's and the device's, as a browser sends them",
+        bare: "bare-cookie",
         ..OURS
     },
     Variant {
