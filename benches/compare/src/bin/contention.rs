@@ -64,8 +64,8 @@ fn main() {
         &format!(
             "Router in process, no network. Each thread has a runtime and a clone of the router of its own and goes through \
              {SESSIONS} sessions from a place of its own (but for the hot one, which all threads ask for at once). Scaling: \
-             requests a second on all threads together over those on one; the last column divides it by that of the bare \
-             router, whose scaling is the machine's. {rounds} rounds of {} ms, variants and numbers of threads \
+             requests a second on all threads together over those on one. Of bare's: of the scaling of the bare router in the \
+             same round, which is the machine's at that time; the median of the rounds. {rounds} rounds of {} ms, variants and numbers of threads \
              interleaved, every other round backwards. Both controls are a `from_fn` that adds one for each request: to one \
              `AtomicU64`, and to the count of its token in one `Mutex<HashMap>`.",
             time.as_millis()
@@ -174,20 +174,26 @@ fn request(bearer: &HeaderValue) -> Request {
 fn tell(columns: &[Column]) {
     let (alone, more) = columns.split_first().expect("one thread is measured");
     let rate = |column: &Column, variant: usize| median(&column.rates[variant]);
-    let scaling = |column: &Column, variant: usize| rate(column, variant) / rate(alone, variant);
+    let scalings = |column: &Column, variant: usize| -> Vec<f64> {
+        column.rates[variant].iter().zip(&alone.rates[variant]).map(|(many, one)| many / one).collect()
+    };
+    // Two cores of a virtual machine are now and then two halves of one: all that is compared has to have been measured then.
+    let of_bare = |column: &Column, variant: usize| {
+        let both = scalings(column, variant).into_iter().zip(scalings(column, 0));
+        median(&both.map(|(this, bare)| this / bare).collect::<Vec<_>>())
+    };
     for column in more {
         let threads = column.threads;
         for (variant, name) in VARIANTS.iter().enumerate() {
-            let each: Vec<_> =
-                column.rates[variant].iter().zip(&alone.rates[variant]).map(|(many, one)| many / one).collect();
+            let each = scalings(column, variant);
             let (low, high) = spread(&each);
             let figures = [
                 ("on 1 thread", rate(alone, variant), "req/s"),
                 (&format!("on {threads} threads"), rate(column, variant), "req/s"),
-                ("scaling", scaling(column, variant), "x"),
+                ("scaling", median(&each), "x"),
                 ("p10", low, "x"),
                 ("p90", high, "x"),
-                ("of bare's", scaling(column, variant) / scaling(column, 0), "x"),
+                ("of bare's", of_bare(column, variant), "x"),
             ];
             // The number of threads makes the name one of its own only where there are several numbers.
             let name = if more.len() > 1 { format!("{name}, {threads} threads") } else { (*name).to_owned() };
@@ -198,16 +204,16 @@ fn tell(columns: &[Column]) {
     if more.len() > 1 {
         note(SECTION, &format!("The goals are judged on the most threads, {}.", most.threads));
     }
-    if scaling(most, 0) < 0.75 * most.threads as f64 {
+    let machine_s = median(&scalings(most, 0));
+    if machine_s < 0.75 * most.threads as f64 {
         let text = format!(
             "**The machine was busy**, or has fewer cores than it says: the bare router on {} threads did only {} times what it \
              did on one. Scaling that is compared with that says little.",
             most.threads,
-            short(scaling(most, 0))
+            short(machine_s)
         );
         note(SECTION, &text);
     }
-    let of_bare = |variant| scaling(most, variant) / scaling(most, 0);
-    goal(SECTION, "scaling of ours, of bare's (2,000 sessions)", of_bare(2), "x", Goal::AtLeast(0.95));
-    goal(SECTION, "scaling of ours, of bare's (one hot session)", of_bare(3), "x", Goal::AtLeast(0.9));
+    goal(SECTION, "scaling of ours, of bare's (2,000 sessions)", of_bare(most, 2), "x", Goal::AtLeast(0.95));
+    goal(SECTION, "scaling of ours, of bare's (one hot session)", of_bare(most, 3), "x", Goal::AtLeast(0.9));
 }
