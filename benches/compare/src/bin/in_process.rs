@@ -117,9 +117,8 @@ impl Measured {
 }
 
 fn tell(measured: &[Measured]) {
-    let figures = |id: &str| &measured.iter().find(|it| it.variant.id == id).expect("it is always there").figures;
-    let bare_of = |id: &str| VARIANTS.iter().find(|it| it.id == id).expect("it is one of them").bare;
-    let added = |id: &str| of_rounds(figures(id), figures(bare_of(id)), |it, bare| it - bare);
+    let one = |id: &str| measured.iter().find(|it| it.variant.id == id).expect("it is always there");
+    let added = |id: &str| of_rounds(&one(id).figures, &one(one(id).variant.bare).figures, |it, bare| it - bare);
     let from_fn = added("from_fn");
     for Measured { variant, figures, .. } in measured {
         let mut row = vec![
@@ -148,7 +147,7 @@ fn tell(measured: &[Measured]) {
              dropped, which every row includes. A request: the median of the turns, and \
              p10 to p90 of them. Added: the median of the rounds' differences to bare. What goes on beside requests, such as \
              writing down activity every 10 s, is not in here; it is over HTTP.",
-            figures("bare").len(),
+            one("bare").figures.len(),
             TURN.as_millis(),
             peers::SESSIONS,
         ),

@@ -15,7 +15,7 @@ pub struct Variant {
     pub lead_in: u32,
     pub in_process: bool,
     pub over_http: bool,
-    /// The one without a layer whose requests are as long: what this one adds is added to that.
+    /// The one without a layer to which this one adds something. Ours have each one that gets the same credentials.
     pub bare: &'static str,
     /// How it is set up.
     pub note: &'static str,
