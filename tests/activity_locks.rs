@@ -5,6 +5,8 @@
 
 #[path = "support/node.rs"]
 mod node;
+#[path = "support/proxy.rs"]
+mod proxy;
 mod support;
 
 use std::{
@@ -19,7 +21,8 @@ use axum_device_sessions::{
 };
 use deadpool_postgres::{Manager, Pool, Runtime};
 use node::{FLUSHES, cold, count_statements, migrated, statements};
-use support::{TestDb, eventually};
+use proxy::Proxy;
+use support::{TestDb, connect, eventually};
 use tokio_postgres::{Client, NoTls, error::SqlState};
 use uuid::Uuid;
 
@@ -161,6 +164,52 @@ async fn a_large_batch_leaves_room_for_an_end() {
             assert_eq!(flush.await.expect("no panic").expect("recorded"), []);
         }
     }
+}
+
+/// The answer to the statement stays on its way, as where a network or a node hangs: its rows are free all the same. The control
+/// is a node that sends COMMIT when it has the answer.
+#[tokio::test]
+async fn a_flush_holds_no_lock_while_its_node_waits_for_an_answer() {
+    let db = TestDb::new().await;
+    migrated(&db).await;
+    let client = db.connect().await;
+    let ids = sorted(&client, 2).await;
+    let proxy = Proxy::to(db.url()).await;
+    let url = proxy.url(db.url());
+    let store = PostgresStore::connect(&url).await.expect("connected");
+    let naive = connect(&url.parse().expect("a url")).await.expect("connected");
+    let is_free = async |id: SessionId| {
+        let sql =
+            "SELECT 1 FROM device_sessions.sessions WHERE id = $1 AND last_activity_at > created_at FOR UPDATE NOWAIT";
+        client.query_opt(sql, &[&id.as_uuid()]).await.is_ok_and(|row| row.is_some())
+    };
+
+    let held = proxy.hold("SET last_activity_at");
+    let batch = vec![seen(&ids[0])];
+    let flush = tokio::spawn(async move { store.record_activity(batch).await });
+    held.answered().await;
+    eventually("written and free", async || is_free(ids[0]).await).await;
+    assert!(!flush.is_finished(), "its node does not know yet");
+    held.release();
+    assert_eq!(flush.await.expect("no panic").expect("recorded"), []);
+
+    let id = ids[1].as_uuid();
+    let held = proxy.hold("SET last_activity_at");
+    let by_hand = async {
+        naive.batch_execute("BEGIN").await.expect("begun");
+        let sql = format!("UPDATE device_sessions.sessions SET last_activity_at = now() WHERE id = '{id}'");
+        naive.batch_execute(&sql).await.expect("written");
+        naive.batch_execute("COMMIT").await.expect("committed");
+    };
+    let look = async {
+        held.answered().await;
+        let sql = "SELECT 1 FROM device_sessions.sessions WHERE id = $1 FOR UPDATE NOWAIT";
+        let refused = client.query_opt(sql, &[&id]).await.expect_err("the control: locked");
+        assert_eq!(refused.code(), Some(&SqlState::LOCK_NOT_AVAILABLE));
+        held.release();
+    };
+    tokio::join!(by_hand, look);
+    assert!(is_free(ids[1]).await);
 }
 
 /// A statement has to wait for one before it: its rows are as old as they were when they were handed over. The control is when its

@@ -146,7 +146,7 @@ fn has_stat_statements(bin: &Path) -> bool {
         .any(|library| library.is_file())
 }
 
-async fn connect(config: &Config) -> Result<Client, tokio_postgres::Error> {
+pub(crate) async fn connect(config: &Config) -> Result<Client, tokio_postgres::Error> {
     let (client, connection) = config.connect(NoTls).await?;
     // Its error reaches whoever uses the client.
     tokio::spawn(connection);

@@ -4,6 +4,8 @@
 //! So rows that nobody seems to hold are updated straight away. Whoever comes in the instant between the look and the write
 //! is waited for no longer than 20 ms: less than the second after which Postgres looks for a deadlock, and more than it takes two
 //! that make the table larger to get out of each other's way. Only then, or where rows looked held, is each locked first, or skipped.
+//!
+//! The first try is sent in one go, from BEGIN to COMMIT: no lock outlives the server's own part, whatever becomes of the node.
 
 use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
@@ -86,18 +88,23 @@ async fn write(
     ];
     let (statements, parameters) = if located { (&sql.located, &all[..]) } else { (&sql.plain, &all[..3]) };
 
-    let (write, written) = lender.begin_unless_held(RECORDING, &statements.free, parameters).await?;
-    let mut left_over = Vec::new();
+    let at_once = lender.write_unless_held(RECORDING, &statements.free, parameters).await?;
     // All of them, as a rule: only otherwise is it worth asking what became of the rest.
-    if written != u64::try_from(ids.len()).ok() {
-        write.be_patient().await?;
-        left_over = write.query(&sql.left_over, &parameters[..2]).await?;
-        if !left_over.is_empty() {
-            write.execute(&statements.lockable, parameters).await?;
-            left_over = write.query(&sql.left_over, &parameters[..2]).await?;
-        }
+    if at_once.written == u64::try_from(ids.len()).ok() {
+        return Ok(Vec::new());
     }
-    write.commit().await?;
+    // By the same `now()`: what has been written is not older than itself.
+    let at = (&at_once.at as &(dyn ToSql + Sync), Type::FLOAT8);
+    let lookup = [parameters[0].clone(), parameters[1].clone(), at.clone()];
+    let lent = lender.borrow(RECORDING).await?;
+    let mut left_over = lent.query(RECORDING, &sql.left_over, &lookup).await?;
+    lent.give_back();
+    if !left_over.is_empty() {
+        let write = lender.begin_lazily_durable(RECORDING).await?;
+        write.execute(&statements.lockable, &[parameters, &[at]].concat()).await?;
+        left_over = write.query(&sql.left_over, &lookup).await?;
+        write.commit().await?;
+    }
     row::ids(&left_over)
 }
 
@@ -106,10 +113,9 @@ impl ActivitySql {
         Self {
             plain: Statements::new(table, false),
             located: Statements::new(table, true),
-            // In the same transaction, of which there is one `now()`: what has been written is not older than itself.
             left_over: format!(
                 "SELECT s.id FROM ( \
-                    SELECT unnest($1::uuid[]) AS id, now() - unnest($2::float8[]) * interval '1 second' AS at \
+                    SELECT unnest($1::uuid[]) AS id, to_timestamp($3) - unnest($2::float8[]) * interval '1 second' AS at \
                  ) AS seen JOIN {table} s USING (id) WHERE s.ended_at IS NULL AND s.last_activity_at < seen.at"
             ),
         }
@@ -126,12 +132,14 @@ impl Statements {
         } else {
             ""
         };
-        let seen = format!(
-            "WITH seen AS ( \
-                SELECT unnest($1::uuid[]) AS id, now() - unnest($2::float8[]) * interval '1 second' AS at, \
-                    unnest($3::inet[]) AS ip{places} \
-             ) UPDATE {table} s"
-        );
+        let seen = |now: &str| {
+            format!(
+                "WITH seen AS ( \
+                    SELECT unnest($1::uuid[]) AS id, {now} - unnest($2::float8[]) * interval '1 second' AS at, \
+                        unnest($3::inet[]) AS ip{places} \
+                 ) UPDATE {table} s"
+            )
+        };
         let set = |from: &str, new: &str| {
             let place = ["location", "country_code", "latitude", "longitude", "accuracy_km"].map(|column| {
                 let there = if located { format!("{from}.{column}") } else { "NULL".to_owned() };
@@ -146,17 +154,19 @@ impl Statements {
             // A row's `xmax` is whoever locks or replaces it, or was the last to. Its own writer, who often locked it first, has
             // committed if it is to be seen at all.
             free: format!(
-                "{seen} {} FROM seen WHERE s.id = seen.id AND {due} AND (s.xmax = '0' OR s.xmax = s.xmin)",
+                "{} {} FROM seen WHERE s.id = seen.id AND {due} AND (s.xmax = '0' OR s.xmax = s.xmin)",
+                seen("now()"),
                 set("seen", new)
             ),
             // Never waits for a lock. No row is looked up twice, as the version that `held` has locked is found by its
             // place; one that was changed between the snapshot and the lock is not to be seen at its new place, and stays
             // as it is too.
             lockable: format!(
-                "{seen} {} FROM ( \
+                "{} {} FROM ( \
                     SELECT s.ctid AS version, seen.*, {new} AS new FROM seen JOIN {table} s USING (id) WHERE {due} \
                     FOR NO KEY UPDATE OF s SKIP LOCKED \
                  ) AS held WHERE s.ctid = held.version AND s.id = held.id",
+                seen(if located { "to_timestamp($9)" } else { "to_timestamp($4)" }),
                 set("held", "new")
             ),
         }

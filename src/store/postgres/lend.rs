@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_postgres::{
-    CancelToken, Row,
+    CancelToken, Row, SimpleQueryMessage,
     error::SqlState,
     types::{ToSql, Type},
 };
@@ -88,31 +88,33 @@ impl Lender {
         Ok(write)
     }
 
-    /// The same, and its first statement, sent along with its beginning: one way there and back for both. For any lock the
-    /// statement waits 20 ms at most, and then has done nothing (`None`): the transaction goes on, and so does its `now()`.
-    /// Otherwise how many rows it has written.
-    pub(super) async fn begin_unless_held(
+    /// One statement, its transaction's beginning and its end, sent together: one way there and back, and locks held no longer
+    /// than the server takes. A crash of the server may forget it. For any lock it waits 20 ms at most, and then has done nothing.
+    pub(super) async fn write_unless_held(
         &self,
         doing: &'static str,
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
-    ) -> Result<(Write, Option<u64>), Error> {
+    ) -> Result<AtOnce, Error> {
         let write = self.writer(doing).await?;
-        let (begin, execute) = (write.client.batch_execute(BEGIN_LAZY), write.client.execute_typed(sql, parameters));
-        let both = async {
+        let (begin, execute) =
+            (write.client.simple_query(BEGIN_UNLESS_HELD), write.client.execute_typed(sql, parameters));
+        let commit = write.client.batch_execute("COMMIT");
+        let all = async {
             // Sent in this order. Could a transaction not begin, the statement would be one by itself, without the limits; the
-            // connection is closed then, and what it still does cancelled.
-            let (begun, executed) = tokio::join!(biased; begin, execute);
-            begun?;
-            match executed {
-                Err(cause) if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                    write.client.batch_execute("ROLLBACK TO SAVEPOINT begun").await.map(|()| None)
-                }
-                executed => executed.map(Some),
-            }
+            // connection is closed then, and what it still does cancelled. After a failed statement COMMIT rolls back, and succeeds.
+            let (begun, executed, committed) = tokio::join!(biased; begin, execute, commit);
+            let at = seconds_of(&begun?);
+            let written = match executed {
+                Err(cause) if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => None,
+                executed => Some(executed?),
+            };
+            committed.map(|()| (at, written))
         };
-        let written = write.within(both).await?;
-        Ok((write, written))
+        let (at, written) = write.within(all).await?;
+        write.client.give_back();
+        let at = at.ok_or_else(|| Error::unavailable(doing, "the server did not say what time it is"))?;
+        Ok(AtOnce { at, written })
     }
 
     /// Whether two more transactions can begin, neither wait for another to end, and then somebody else's begin as well.
@@ -128,6 +130,21 @@ impl Lender {
         let client = self.borrow(doing).await?;
         Ok(Write { client, doing, patience: ANSWER, _permit: permit })
     }
+}
+
+/// What became of [`Lender::write_unless_held`].
+pub(super) struct AtOnce {
+    /// The `now()` of the transaction: seconds since 1970.
+    pub(super) at: f64,
+    /// How many rows it has written, unless some lock was held.
+    pub(super) written: Option<u64>,
+}
+
+fn seconds_of(answer: &[SimpleQueryMessage]) -> Option<f64> {
+    answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+        _ => None,
+    })
 }
 
 /// A borrowed connection. Dropped before [`Lent::give_back`], it is closed, and what it was doing is cancelled: a
@@ -198,11 +215,6 @@ impl Write {
     /// How many rows it has written.
     pub(super) async fn execute(&self, sql: &str, parameters: &[(&(dyn ToSql + Sync), Type)]) -> Result<u64, Error> {
         self.within(self.client.execute_typed(sql, parameters)).await
-    }
-
-    /// From now on it waits for locks as long as any other.
-    pub(super) async fn be_patient(&self) -> Result<(), Error> {
-        self.batch("SET LOCAL lock_timeout = '2s'").await
     }
 
     pub(super) async fn batch(&self, sql: &str) -> Result<(), Error> {
@@ -284,5 +296,8 @@ const BEGIN_DURABLE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
     SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '2s'; \
     SET LOCAL idle_in_transaction_session_timeout = '5s'";
 const BEGIN_LAZY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+    SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '2s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '5s'";
+const BEGIN_UNLESS_HELD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
     SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '20ms'; \
-    SET LOCAL idle_in_transaction_session_timeout = '5s'; SAVEPOINT begun";
+    SET LOCAL idle_in_transaction_session_timeout = '5s'; SELECT extract(epoch FROM now())";
