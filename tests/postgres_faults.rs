@@ -23,7 +23,7 @@ use axum_device_sessions::{
 use deadpool_postgres::{Manager, Pool, Runtime, Timeouts};
 use node::{Node, cold, end_in_row, migrated};
 use proxy::Proxy;
-use support::{TestDb, eventually};
+use support::{TestDb, connect, eventually};
 use tokio_postgres::{Client, NoTls, error::SqlState};
 
 /// Every answer of ours comes after 3.5 s at the latest; the rest is for a machine that is late with it.
@@ -83,6 +83,43 @@ async fn activity_steps_around_a_locked_row() {
     locker.batch_execute("COMMIT").await.expect("commit");
     assert_eq!(store.record_activity(vec![seen(locked)]).await.expect("recorded"), []);
     assert!(moved(locked).await);
+}
+
+/// The answer to BEGIN stays on its way: the end is at the row all the same. The control is who waits for each answer.
+#[tokio::test]
+async fn a_transaction_begins_along_with_its_first_statement() {
+    let db = TestDb::new().await;
+    migrated(&db).await;
+    let (locker, client, proxy) = (db.connect().await, db.connect().await, Proxy::to(db.url()).await);
+    let url = proxy.url(db.url());
+    let store = PostgresStore::connect(&url).await.expect("connected");
+    let naive = connect(&url.parse().expect("a url")).await.expect("connected");
+    let [ours, by_hand, _] = three(&client).await.map(|one| one.session.id);
+
+    lock(&locker, ours).await;
+    let held = proxy.hold("BEGIN ISOLATION");
+    let end = tokio::spawn(async move { store.end(logout(ours)).await });
+    held.answered().await;
+    eventually("it waits for the row", async || waiting(&client).await == 1).await;
+    held.release();
+    locker.batch_execute("COMMIT").await.expect("commit");
+    assert!(matches!(end.await.expect("no panic"), Ok(EndOutcome::Ended(_))));
+
+    lock(&locker, by_hand).await;
+    let held = proxy.hold("BEGIN");
+    let end = tokio::spawn(async move {
+        naive.batch_execute("BEGIN").await.expect("begun");
+        naive.execute(DIES, &[&by_hand.as_uuid()]).await.expect("ended");
+        naive.batch_execute("COMMIT").await.expect("committed");
+    });
+    held.answered().await;
+    let stands = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' \
+                      AND query = 'BEGIN'";
+    assert_eq!(client.query(stands, &[]).await.expect("asked").len(), 1, "the control: it waits for an answer");
+    assert_eq!(waiting(&client).await, 0);
+    held.release();
+    locker.batch_execute("COMMIT").await.expect("commit");
+    end.await.expect("no panic");
 }
 
 /// The flush stands at the first of its rows while others change those that come after.

@@ -4,7 +4,16 @@
 //! future it is closed instead: the next borrower must neither wait behind an orphaned query nor stand in somebody
 //! else's transaction (deadpool's recycling checks for neither).
 
-use std::{fmt, ops::Deref, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    ops::Deref,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool_postgres::{Object, Pool};
 use tokio::{
@@ -76,36 +85,31 @@ impl Lender {
 
     /// A transaction whose commit is on disk when it returns, whatever the role's defaults are.
     pub(super) async fn begin(&self, doing: &'static str) -> Result<Write, Error> {
-        let write = self.writer(doing).await?;
-        write.batch(BEGIN_DURABLE).await?;
-        Ok(write)
+        self.writer(doing, BEGIN_DURABLE).await
     }
 
     /// A transaction whose commit a crash of the server may forget.
     pub(super) async fn begin_lazily_durable(&self, doing: &'static str) -> Result<Write, Error> {
-        let write = self.writer(doing).await?;
-        write.batch(BEGIN_LAZY).await?;
-        Ok(write)
+        self.writer(doing, BEGIN_LAZY).await
     }
 
-    /// One statement, its transaction's beginning and its end, sent together: one way there and back, and locks held no longer
-    /// than the server takes. A crash of the server may forget it. For any lock it waits 20 ms at most, and then has done nothing.
+    /// Such a transaction of one statement, all of it sent together: locks are held no longer than the server takes. For any
+    /// lock the statement waits 20 ms at most, and then has done nothing.
     pub(super) async fn write_unless_held(
         &self,
         doing: &'static str,
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<AtOnce, Error> {
-        let write = self.writer(doing).await?;
-        let (begin, execute) =
-            (write.client.simple_query(BEGIN_UNLESS_HELD), write.client.execute_typed(sql, parameters));
+        let write = self.writer(doing, BEGIN_UNLESS_HELD).await?;
+        let now = write.client.simple_query("SELECT extract(epoch FROM now())");
+        let execute = write.client.execute_typed(sql, parameters);
         let commit = write.client.batch_execute("COMMIT");
         let all = async {
-            // Sent in this order. Could a transaction not begin, the statement would be one by itself, without the limits; the
-            // connection is closed then, and what it still does cancelled. After a failed statement COMMIT rolls back, and succeeds.
-            let (begun, executed, committed) = tokio::join!(biased; begin, execute, commit);
-            let at = seconds_of(&begun?);
+            let (now, executed, committed) = tokio::join!(biased; now, execute, commit);
+            let at = seconds_of(&now?);
             let written = match executed {
+                // COMMIT then rolls back, and succeeds.
                 Err(cause) if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => None,
                 executed => Some(executed?),
             };
@@ -122,13 +126,13 @@ impl Lender {
         self.writes.available_permits() >= 3
     }
 
-    async fn writer(&self, doing: &'static str) -> Result<Write, Error> {
+    async fn writer(&self, doing: &'static str, begin: &'static str) -> Result<Write, Error> {
         let permit = timeout(WAIT, Arc::clone(&self.writes).acquire_owned())
             .await
             .map_err(|cause| Error::unavailable(doing, cause))?
             .map_err(|cause| Error::unavailable(doing, cause))?;
         let client = self.borrow(doing).await?;
-        Ok(Write { client, doing, patience: ANSWER, _permit: permit })
+        Ok(Write { client, doing, begin, has_begun: AtomicBool::new(false), patience: ANSWER, _permit: permit })
     }
 }
 
@@ -194,10 +198,13 @@ impl Drop for Lent {
     }
 }
 
-/// An open transaction. Dropped before [`Write::commit`], its connection is closed and the server rolls back.
+/// A transaction. It begins with its first statement, which is sent along with BEGIN: one way there and back for both. Dropped before
+/// [`Write::commit`], its connection is closed and the server rolls back.
 pub(super) struct Write {
     client: Lent,
     doing: &'static str,
+    begin: &'static str,
+    has_begun: AtomicBool,
     patience: Duration,
     _permit: OwnedSemaphorePermit,
 }
@@ -231,7 +238,16 @@ impl Write {
 
     /// The server's own timeouts come first where it still answers; this one is for where it does not.
     async fn within<T>(&self, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Error> {
-        timeout(self.patience, work)
+        let all = async {
+            if self.has_begun.swap(true, Ordering::Relaxed) {
+                return work.await;
+            }
+            // Sent in this order. Could a transaction not begin, the statement would be one by itself, without the limits: a standby
+            // refuses both, and otherwise the connection is closed, and what it still does cancelled.
+            let (begun, done) = tokio::join!(biased; self.client.batch_execute(self.begin), work);
+            begun.and(done)
+        };
+        timeout(self.patience, all)
             .await
             .map_err(|cause| Error::unavailable(self.doing, cause))?
             .map_err(|cause| failed(self.doing, cause))
@@ -300,4 +316,4 @@ const BEGIN_LAZY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
     SET LOCAL idle_in_transaction_session_timeout = '5s'";
 const BEGIN_UNLESS_HELD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
     SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '20ms'; \
-    SET LOCAL idle_in_transaction_session_timeout = '5s'; SELECT extract(epoch FROM now())";
+    SET LOCAL idle_in_transaction_session_timeout = '5s'";
