@@ -84,6 +84,9 @@ fn tell(measured: &[Measured], rounds: usize, seconds: u32) {
             most("extension"),
         ),
     );
+    let lasting = record::short(faster("ours", "tower-sessions-memory-save"));
+    let text = "throughput, ours/tower-sessions (memory, always_save): {} x: there too a session lasts for as long as it is used.";
+    record::note(SECTION, &text.replace("{}", &lasting));
     for (name, other, least) in
         [("tower-sessions (memory)", "tower-sessions-memory", 1.2), ("tutorial", "tutorial", 5.0)]
     {
