@@ -21,8 +21,10 @@ use tokio::task::{unconstrained, yield_now};
 use tower::Service as _;
 
 const SECTION: &str = "In process";
-/// How long one turn is: so long that what it takes to bring its sessions back into the processor's cache does not count.
-const TURN: Duration = Duration::from_millis(100);
+/// How long one turn is: so short that all turns of a round meet the machine in the same mood, and far longer than it takes to bring
+/// its sessions back into the processor's cache.
+const TURN: Duration = Duration::from_millis(20);
+const ROUNDS: usize = 75;
 
 struct Measured {
     variant: &'static Variant,
@@ -50,7 +52,7 @@ async fn measure(server: Option<&str>) -> Vec<Measured> {
     for variant in VARIANTS.iter().filter(|it| it.in_process && (server.is_some() || !it.needs_postgres)) {
         measured.push(Measured::set_up(variant, server).await);
     }
-    for order in harness::rounds(if harness::is_quick() { 3 } else { 15 }, measured.len()) {
+    for order in harness::rounds(if harness::is_quick() { 3 } else { ROUNDS }, measured.len()) {
         for index in order {
             measured[index].turn().await;
         }
@@ -82,17 +84,17 @@ impl Measured {
             self.ask(client).await;
         }
         let (mut asked, begin) = (0, Instant::now());
-        while begin.elapsed() < 2 * TURN {
+        while begin.elapsed() < 10 * TURN {
             self.random_requests(8).await;
             asked += 8;
         }
-        self.requests = (asked / 2).max(8);
+        self.requests = (asked / 10).max(8);
     }
 
     async fn turn(&mut self) {
         // What other variants left to do is done before, and the CPU's caches are ours again.
         yield_now().await;
-        self.random_requests(self.requests / 8).await;
+        self.random_requests(self.requests / 4).await;
         let begin = Instant::now();
         self.random_requests(self.requests).await;
         self.figures.push(begin.elapsed().as_secs_f64() * 1e9 / f64::from(self.requests));

@@ -98,7 +98,7 @@ pub async fn run(server: &Server) {
          activity intervals of {interval} s (the crate shortens each by up to a fifth): each interval's requests are sent at full \
          speed right after a flush, then its own flush by the timer is awaited. So {expected} chunks and {active} rows are what has \
          to be written. Statements are counted by pg_stat_statements, rows by pg_stat_user_tables, WAL by its insert position. \
-         What is no load and no flush is BEGIN, SET and COMMIT around a flush, the look into the outbox and the listener's beat."
+         What is no load and no flush is BEGIN, SET, `now()` and COMMIT around a flush, the look into the outbox and the listener's beat."
         ),
     );
     note(
