@@ -5,7 +5,8 @@
 //! is waited for no longer than 20 ms: less than the second after which Postgres looks for a deadlock, and more than it takes two
 //! that make the table larger to get out of each other's way. Only then, or where rows looked held, is each locked first, or skipped.
 //!
-//! The first try is sent in one go, from BEGIN to COMMIT: no lock outlives the server's own part, whatever becomes of the node.
+//! The first try is sent in one go, from BEGIN to COMMIT: a lock lasts as long as the server takes, and not until
+//! the node has had an answer. Should the network stop in the middle of it, the server gives up after 5 s.
 
 use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};

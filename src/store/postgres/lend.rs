@@ -94,7 +94,7 @@ impl Lender {
     }
 
     /// Such a transaction of one statement, all of it sent together: locks are held no longer than the server takes. For any
-    /// lock the statement waits 20 ms at most, and then has done nothing.
+    /// lock the statement waits 20 ms at most, and then has done nothing. On an error, or dropped, it may have been done.
     pub(super) async fn write_unless_held(
         &self,
         doing: &'static str,
@@ -242,8 +242,8 @@ impl Write {
             if self.has_begun.swap(true, Ordering::Relaxed) {
                 return work.await;
             }
-            // Sent in this order. Could a transaction not begin, the statement would be one by itself, without the limits: a standby
-            // refuses both, and otherwise the connection is closed, and what it still does cancelled.
+            // Sent in this order. Were BEGIN alone to fail, say because it is cancelled, the statement would be one by itself: the first
+            // one must be such that it can be asked for again.
             let (begun, done) = tokio::join!(biased; self.client.batch_execute(self.begin), work);
             begun.and(done)
         };

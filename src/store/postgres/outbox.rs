@@ -342,6 +342,8 @@ pub(super) async fn look_at_alert(lender: &Lender, sql: &OutboxSql, id: Uuid) ->
 pub(super) async fn disown(lender: &Lender, sql: &Sql, id: Uuid) -> Result<Option<Disowned>, Error> {
     let (lock_user, sql) = (&sql.lock_user, &sql.outbox);
     let write = lender.begin("disowning a sign-in").await?;
+    // Not along with the statement that spends the link: by itself, without the end that it is for, that could not be asked for again.
+    write.batch("SELECT 1").await?;
     let rows = write.query(&sql.disown, &[(&id, Type::UUID)]).await?;
     let Some(alert) = rows.first() else {
         write.commit().await?;
