@@ -17,6 +17,8 @@ mod notices;
 mod notified;
 #[path = "alert_links/page.rs"]
 mod page;
+#[path = "support/proxy.rs"]
+mod proxy;
 #[path = "alert_links/refused.rs"]
 mod refused;
 mod support;

@@ -1,7 +1,8 @@
 //! The database is away, and what is written where.
 
 use axum::http::Method;
-use axum_device_sessions::PostgresStore;
+use axum_device_sessions::{PostgresStore, SessionId, SessionStore as _, UserId};
+use uuid::Uuid;
 
 use super::{
     gate::Gate,
@@ -10,6 +11,7 @@ use super::{
     log,
     notified::{Base, World, application},
     post,
+    proxy::Proxy,
     support::eventually,
 };
 
@@ -30,6 +32,32 @@ async fn while_the_database_is_away() {
     assert_eq!(get(&app, "garbage").await.status, 410, "for which nobody has to be asked");
     gate.open();
     eventually("it is back", async || get(&app, &link).await.status == 200).await;
+    assert_eq!(world.asks(0, Method::GET, "/me", &laptop).await.line(), "200 ahmed", "nothing has happened");
+    assert_eq!(post(&app, &link).await.status, 200, "and it was not used up");
+}
+
+/// BEGIN fails and its connection lives, as where it alone is cancelled: the link is not used up. The control is a statement that is
+/// sent along with BEGIN: it is carried out, by itself.
+#[tokio::test]
+async fn while_no_transaction_can_begin() {
+    let world = World::on_postgres(|builder| builder).await;
+    let (laptop, link) = world.somebody_signs_in("ahmed").await;
+    let Base::Postgres(db, sql) = &world.base else { panic!("on Postgres") };
+    let proxy = Proxy::to(db.url()).await;
+    let url = proxy.url(db.url());
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let app = application(&on(PostgresStore::connect(&url).await.unwrap()).build().await.unwrap());
+    let ids = "SELECT id FROM device_sessions.sessions WHERE user_id = 'ahmed' AND device_name <> 'Mine'";
+    let id: Uuid = sql.query(ids, &[]).await.unwrap()[0].get(0);
+
+    proxy.spoil(Some("BEGIN ISOLATION"));
+    assert_eq!(post(&app, &link).await.line(), "503 temporarily_unavailable");
+    let renamed = store.rename(SessionId::from(id), &UserId::from("ahmed"), "Mine").await;
+    assert!(renamed.is_err(), "nothing can begin");
+    let name = "SELECT device_name FROM device_sessions.sessions WHERE id = $1";
+    assert_eq!(sql.query_one(name, &[&id]).await.unwrap().get::<_, String>(0), "Mine", "the control");
+    proxy.spoil(None);
+
     assert_eq!(world.asks(0, Method::GET, "/me", &laptop).await.line(), "200 ahmed", "nothing has happened");
     assert_eq!(post(&app, &link).await.status, 200, "and it was not used up");
 }

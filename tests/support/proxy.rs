@@ -1,4 +1,5 @@
-//! A proxy in front of Postgres that can keep an answer back: the query has run, and its client does not know yet.
+//! A proxy in front of Postgres that can keep an answer back: the query has run, and its client does not know yet. And one that can
+//! make statements fail whose connection lives on.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -28,10 +29,14 @@ enum Phase {
 /// The text to look for in what a client sends, and the one who waits for it. Caught once, then forgotten.
 type Trap = Arc<Mutex<Option<(Vec<u8>, Arc<watch::Sender<Phase>>)>>>;
 
+/// The text that does not arrive as it was sent.
+type Spoiled = Arc<Mutex<Option<Vec<u8>>>>;
+
 #[derive(Debug)]
 pub(crate) struct Proxy {
     port: u16,
     trap: Trap,
+    spoiled: Spoiled,
 }
 
 impl Proxy {
@@ -42,10 +47,11 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bind");
         let port = listener.local_addr().expect("bound").port();
         let trap = Trap::default();
-        let this = Self { port, trap: Arc::clone(&trap) };
+        let spoiled = Spoiled::default();
+        let this = Self { port, trap: Arc::clone(&trap), spoiled: Arc::clone(&spoiled) };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, server, Arc::clone(&trap)));
+                tokio::spawn(connection(client, server, Arc::clone(&trap), Arc::clone(&spoiled)));
             }
         });
         this
@@ -55,6 +61,11 @@ impl Proxy {
     pub(crate) fn url(&self, url: &str) -> String {
         let config: tokio_postgres::Config = url.parse().expect("a url");
         url.replacen(&format!(":{}/", config.get_ports()[0]), &format!(":{}/", self.port), 1)
+    }
+
+    /// From here on all statements with this text are nonsense to the server; with none, no more.
+    pub(crate) fn spoil(&self, text: Option<&str>) {
+        *self.spoiled.lock().unwrap_or_else(PoisonError::into_inner) = text.map(Into::into);
     }
 
     /// Keeps the answer to the next message that contains `text`, on whatever connection it comes.
@@ -70,7 +81,7 @@ impl Proxy {
 pub(crate) struct Held(Arc<watch::Sender<Phase>>);
 
 impl Held {
-    /// Waits until the server has answered in full.
+    /// Waits until the server has answered in full; where it was sent along with BEGIN, until it has answered either.
     pub(crate) async fn answered(&self) {
         self.0.subscribe().wait_for(|phase| *phase == Phase::Answered).await.expect("we hold the sender");
     }
@@ -102,7 +113,7 @@ fn step(phase: &watch::Sender<Phase>, from: impl FnOnce(Phase) -> bool, to: Phas
     });
 }
 
-async fn connection(client: TcpStream, server: u16, trap: Trap) -> io::Result<()> {
+async fn connection(client: TcpStream, server: u16, trap: Trap, spoiled: Spoiled) -> io::Result<()> {
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -111,7 +122,7 @@ async fn connection(client: TcpStream, server: u16, trap: Trap) -> io::Result<()
     let (caught, holding) = watch::channel(None);
     // Either direction ends both: a closed client must reach the server at once.
     tokio::select! {
-        done = ask(from_client, to_server, trap, &caught) => done,
+        done = ask(from_client, to_server, trap, spoiled, &caught) => done,
         done = answer(from_server, to_client, holding) => done,
     }
 }
@@ -122,15 +133,22 @@ async fn ask(
     mut client: OwnedReadHalf,
     mut server: OwnedWriteHalf,
     trap: Trap,
+    spoiled: Spoiled,
     caught: &watch::Sender<Caught>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 65_536];
     loop {
         // A client writes a message as a whole, and ours are small: no text is split.
         let count = client.read(&mut buffer).await?;
-        let message = &buffer[..count];
+        let message = &mut buffer[..count];
         if count == 0 {
             return Ok(());
+        }
+        if let Some(text) = &*spoiled.lock().unwrap_or_else(PoisonError::into_inner) {
+            let places: Vec<_> = (0..count).filter(|at| message[*at..].starts_with(text)).collect();
+            for at in places {
+                message[at..at + text.len()].fill(b'?');
+            }
         }
         {
             let mut trap = trap.lock().unwrap_or_else(PoisonError::into_inner);

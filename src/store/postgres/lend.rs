@@ -198,8 +198,9 @@ impl Drop for Lent {
     }
 }
 
-/// A transaction. It begins with its first statement, which is sent along with BEGIN: one way there and back for both. Dropped before
-/// [`Write::commit`], its connection is closed and the server rolls back.
+/// A transaction. It begins with its first statement, which is sent along with BEGIN: one way there and back for both. Were BEGIN alone
+/// to fail, say because it is cancelled, that statement would be carried out by itself: it has to be one that can be asked for
+/// again. Dropped before [`Write::commit`], its connection is closed and the server rolls back.
 pub(super) struct Write {
     client: Lent,
     doing: &'static str,
@@ -242,8 +243,7 @@ impl Write {
             if self.has_begun.swap(true, Ordering::Relaxed) {
                 return work.await;
             }
-            // Sent in this order. Were BEGIN alone to fail, say because it is cancelled, the statement would be one by itself: the first
-            // one must be such that it can be asked for again.
+            // Sent in this order.
             let (begun, done) = tokio::join!(biased; self.client.batch_execute(self.begin), work);
             begun.and(done)
         };
