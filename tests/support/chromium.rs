@@ -8,10 +8,9 @@ mod driver;
 
 use std::time::{Duration, Instant};
 
-use driver::{answer, answered, driver, installed};
+use driver::{Driver, answer, answered, driver, installed};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
-use tokio::process::Child;
 
 use super::support::eventually;
 
@@ -19,7 +18,7 @@ use super::support::eventually;
 pub(crate) struct Browser {
     http: Client,
     session: String,
-    _driver: Child,
+    _driver: Driver,
 }
 
 /// How it is to be.
@@ -52,10 +51,10 @@ impl Browser {
     }
 
     pub(crate) async fn with(wish: Wish<'_>) -> Self {
-        let (_driver, port) = driver().await;
+        let driven_by = driver().await;
         // A proxy of the environment is none of this test's business.
         let http = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
-        let driver = format!("http://127.0.0.1:{port}/session");
+        let driver = format!("http://127.0.0.1:{}/session", driven_by.port);
         // Root, as in a container, has no sandbox, and a container little shared memory. By the pipe it notices when its
         // driver is gone.
         let mut switches = vec![
@@ -78,7 +77,7 @@ impl Browser {
         let wanted = json!({ "capabilities": { "alwaysMatch": wanted } });
         let opened = answer(http.post(&driver).json(&wanted)).await;
         let session = format!("{driver}/{}", opened["sessionId"].as_str().expect("a session"));
-        let browser = Self { http, session, _driver };
+        let browser = Self { http, session, _driver: driven_by };
         browser.look(wish).await;
         browser.go_to("data:text/html,<p>off</p><script>document.querySelector('p').textContent = 'on'</script>").await;
         assert_eq!(browser.text_of("p").await, if wish.scripts { "on" } else { "off" }, "scripts are not as asked for");
