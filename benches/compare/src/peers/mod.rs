@@ -20,11 +20,21 @@ pub use table::{ConnectInfo, VARIANTS, Variant};
 
 /// Clients, each with a session of its own.
 pub const SESSIONS: usize = 2_000;
+/// So few that all of what a request looks at stays near the processor.
+const FEW: usize = 16;
 
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub app: Router,
     pub credentials: Vec<Credential>,
+}
+
+impl Peer {
+    /// The same, where the others have gone to sleep.
+    fn of_few(mut self) -> Self {
+        self.credentials.truncate(FEW);
+        self
+    }
 }
 
 /// # Panics
@@ -40,6 +50,9 @@ pub async fn set_up(id: &str, database: Option<&str>) -> Peer {
         "bare-cookie" => floor::bare(ours::by_cookie(None).await),
         "extension" => floor::extension().await,
         "from_fn" => floor::from_fn_alone().await,
+        "bare-few" => floor::bare(ours::in_memory(ours::hs256()).await).of_few(),
+        "from_fn-few" => floor::from_fn_alone().await.of_few(),
+        "ours-few" => ours::in_memory(ours::hs256()).await.of_few(),
         "ours" => ours::by_header(database).await,
         "ours-rs256" => ours::in_memory(ours::rs256()).await,
         "ours-es256" => ours::in_memory(ours::es256()).await,

@@ -112,6 +112,29 @@ pub const VARIANTS: &[Variant] = &[
         ..OURS
     },
     Variant {
+        id: "bare-few",
+        name: "bare, 16 sessions",
+        note: "with the tokens of `ours, 16 sessions`",
+        bare: "bare-few",
+        ..BARE
+    },
+    Variant {
+        id: "from_fn-few",
+        name: "from_fn, 16 sessions",
+        note: "`from_fn` with the same; it is what the others of 16 are divided by",
+        over_http: false,
+        bare: "bare-few",
+        ..FLOOR
+    },
+    Variant {
+        id: "ours-few",
+        name: "ours, 16 sessions",
+        note: "`ours`, where only 16 of the 2,000 clients ask: what it still adds is work, and the rest is waiting for memory",
+        over_http: false,
+        bare: "bare-few",
+        ..OURS
+    },
+    Variant {
         id: "tower-sessions-memory",
         name: "tower-sessions (memory)",
         note: "tower-sessions 0.14, `MemoryStore`, `Expiry::OnInactivity`; one value in the session, read by the handler",
