@@ -121,6 +121,7 @@ impl Measured {
 fn tell(measured: &[Measured]) {
     let one = |id: &str| measured.iter().find(|it| it.variant.id == id).expect("it is always there");
     let added = |id: &str| of_rounds(&one(id).figures, &one(one(id).variant.bare).figures, |it, bare| it - bare);
+    // With as many sessions.
     let of_empty =
         |id: &str| added(id) / added(if one(id).variant.bare == "bare-few" { "from_fn-few" } else { "from_fn" });
     for Measured { variant, figures, .. } in measured {
