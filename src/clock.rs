@@ -105,6 +105,7 @@ impl Clock {
 }
 
 impl Clock {
+    #[inline]
     pub(crate) fn tick(&self) -> Tick {
         match &self.0 {
             Source::System => system_tick(),

@@ -16,7 +16,7 @@ pub(crate) struct LastSeen {
     queued: AtomicBool,
     /// When this node last set out to make its cookie anew, in seconds, rounded up; 0: never. Here, where it takes no room.
     renewal: AtomicU32,
-    /// The number of the reading that stands. Beside the time, so that a hit finds both in one place.
+    /// The number of the reading that stands. Here too, where it takes no room.
     standing: AtomicU64,
 }
 
@@ -48,7 +48,7 @@ impl LastSeen {
 
     /// Whether a request now would change anything. A hot session would otherwise write the same cache line from every core, so
     /// the time moves in steps.
-    pub(crate) fn is_due(&self, now: Tick) -> bool {
+    fn is_due(&self, now: Tick) -> bool {
         let last = Tick::from_nanos(self.at.load(Ordering::Relaxed));
         !self.queued.load(Ordering::Acquire) || now.since(last) >= STEP
     }
@@ -82,6 +82,37 @@ impl LastSeen {
         let seconds = u32::try_from(now.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX);
         (last == 0 || now >= again())
             && self.renewal.compare_exchange(last, seconds, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// From when on a request with a token may change when its session was last seen. Beside all else that is known of the token, so that
+/// a hit need not go and ask.
+#[derive(Debug, Default)]
+pub(crate) struct NextTouch {
+    at: AtomicU64,
+    /// How often the writer had taken sessions by then.
+    taken: AtomicU64,
+}
+
+impl NextTouch {
+    #[inline]
+    pub(crate) fn is_due(&self, now: Tick, taken: u64) -> bool {
+        now >= Tick::from_nanos(self.at.load(Ordering::Relaxed)) || taken != self.taken.load(Ordering::Relaxed)
+    }
+
+    /// A step from where the time is now. `taken`: read before the touch, since it may be taken again meanwhile.
+    pub(crate) fn put_off(&self, seen: &LastSeen, taken: u64) {
+        if let Some(at) = seen.at() {
+            self.taken.store(taken, Ordering::Relaxed);
+            self.at.store(at.after(STEP).as_nanos(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Of a copy, which knows nothing yet.
+impl Clone for NextTouch {
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }
 
@@ -119,6 +150,29 @@ mod tests {
         seen.take();
         seen.touch(at(500));
         assert_eq!(seen.at(), Some(at(1_020)));
+    }
+
+    /// The control is the time itself, which is asked each time.
+    #[test]
+    fn a_touch_that_is_put_off_would_have_changed_nothing() {
+        let (seen, next, mut taken) = (LastSeen::default(), NextTouch::default(), 0);
+        let mut put_off = 0;
+        for millis in 1_000..3_000 {
+            let now = at(millis);
+            if millis % 70 == 0 {
+                seen.take();
+                taken += 1;
+            }
+            if next.is_due(now, taken) {
+                seen.touch(now);
+                next.put_off(&seen, taken);
+            } else {
+                assert!(!seen.is_due(now), "{millis}");
+                put_off += 1;
+            }
+        }
+        assert!(put_off > 1_500, "{put_off}");
+        assert!(next.clone().is_due(Tick::ZERO, 0) && !next.is_due(Tick::ZERO, taken));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -22,6 +22,8 @@ pub(crate) struct Recorder {
     queue: [Mutex<Queue>; PARTS],
     /// How many the writer has taken and could not write yet.
     unwritten: AtomicUsize,
+    /// How often it has taken some.
+    taken: AtomicU64,
 }
 
 const PARTS: usize = 32;
@@ -64,6 +66,12 @@ impl Recorder {
             let older = lock(&self.queue[part_of(id)]).insert(id, seen);
             drop(older);
         }
+    }
+
+    /// How often the writer has taken sessions: since then the next request of any of them may be one that it waits for.
+    #[inline]
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
     }
 
     /// How many sessions wait to be written; one that was seen again while it waits may count twice.

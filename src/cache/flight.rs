@@ -12,11 +12,15 @@ use std::sync::{
 
 use tokio::sync::{Notify, SetOnce};
 
-use super::{reading::Reading, state::State};
+use super::{
+    reading::Reading,
+    standing::{Place, Places},
+    state::State,
+};
 use crate::{error::Error, session::UserId};
 
-/// Reads under way for one session, and who waits for them to tell of a change. Behind one pointer: sessions are many, and those
-/// that are being read, or waited for, few.
+/// Reads under way for one session, who waits for them to tell of a change, and where its tokens stand in front. Behind one
+/// pointer: sessions are many, and those that are being read, waited for, or asked for most, few.
 #[derive(Debug, Default)]
 pub(super) struct Flights(Option<Box<Asked>>);
 
@@ -24,6 +28,7 @@ pub(super) struct Flights(Option<Box<Asked>>);
 struct Asked {
     current: Option<Arc<Flight>>,
     changed: Option<Arc<Notify>>,
+    in_front: Places,
 }
 
 impl Flights {
@@ -61,9 +66,29 @@ impl Flights {
     pub(super) fn go_on(&mut self, next: Option<Arc<Flight>>) {
         if let Some(next) = next {
             self.begin(next);
-        } else if self.0.as_ref().is_some_and(|asked| asked.changed.is_none()) {
-            self.0 = None;
+        } else {
+            self.put_down();
         }
+    }
+
+    /// What is put there counts until [`Flights::leave_front`].
+    pub(super) fn stand_in_front(&mut self, place: Place) {
+        self.0.get_or_insert_default().in_front.add(place);
+    }
+
+    /// Nothing that is in front counts any more.
+    pub(super) fn leave_front(&mut self) {
+        if let Some(asked) = &mut self.0 {
+            asked.in_front.void_all();
+            self.put_down();
+        }
+    }
+
+    fn put_down(&mut self) {
+        let idle = |Asked { current, changed, in_front }: &Asked| {
+            current.is_none() && changed.is_none() && in_front.is_empty()
+        };
+        self.0.take_if(|asked| idle(asked));
     }
 }
 

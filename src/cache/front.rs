@@ -15,10 +15,13 @@ use std::{
 use arc_swap::ArcSwapAny;
 use triomphe::ThinArc;
 
+use super::standing::{Counts, Place};
+
 /// What is known of some tokens.
 pub(crate) struct Front<T> {
     /// A power of two of them, or none.
     sets: Box<[Set<T>]>,
+    counts: Counts,
     seed: u64,
 }
 
@@ -26,15 +29,27 @@ pub(crate) struct Front<T> {
 #[repr(align(64))]
 struct Set<T> {
     tags: [AtomicU64; WAYS],
-    places: [ArcSwapAny<Option<ThinArc<T, u8>>>; WAYS],
+    places: [ArcSwapAny<Option<Shared<T>>>; WAYS],
 }
 
 /// Something that is known of a token, and right behind it the token itself, so that a look is one jump.
-pub(crate) struct OfToken<T>(ThinArc<T, u8>);
+pub(crate) struct OfToken<T>(Shared<T>);
+
+type Shared<T> = ThinArc<Known<T>, u8>;
+
+struct Known<T> {
+    what: T,
+    /// That of its place when it was put there.
+    count: u32,
+}
 
 impl<T> OfToken<T> {
     pub(crate) fn new(known: T, text: &[u8]) -> Self {
-        Self(ThinArc::from_header_and_slice(known, text))
+        Self::counted(known, 0, text)
+    }
+
+    fn counted(what: T, count: u32, text: &[u8]) -> Self {
+        Self(ThinArc::from_header_and_slice(Known { what, count }, text))
     }
 
     pub(crate) fn text(&self) -> &[u8] {
@@ -46,7 +61,7 @@ impl<T> Deref for OfToken<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0.header.header
+        &self.0.header.header.what
     }
 }
 
@@ -76,7 +91,8 @@ impl<T> Front<T> {
         let sets = usize::try_from(capacity / 16).unwrap_or(MOST_SETS).min(MOST_SETS);
         let sets = if sets == 0 { 0 } else { 1 << sets.ilog2() };
         // Without randomness the tags can be foretold, which helps only against oneself.
-        Self { sets: (0..sets).map(|_| Set::default()).collect(), seed: getrandom::u64().unwrap_or_default() }
+        let seed = getrandom::u64().unwrap_or_default();
+        Self { sets: (0..sets).map(|_| Set::default()).collect(), counts: Counts::new(sets * WAYS), seed }
     }
 
     /// How many tokens it has room for.
@@ -86,12 +102,25 @@ impl<T> Front<T> {
 
     /// What is known of this token, if it is here and `holds`.
     pub(crate) fn find(&self, token: &[u8], holds: impl Fn(&T) -> bool) -> Option<OfToken<T>> {
-        let (set, tag) = self.place_of(token)?;
-        for (at, place) in set.tags.iter().zip(&set.places) {
-            if at.load(Ordering::Relaxed) == tag
+        self.look(token, |known, _| holds(&known.what))
+    }
+
+    /// The same, unless its place was given up meanwhile. Whoever is told of a change gives it up, so this is asked last: what
+    /// else `holds` may be newer than the change.
+    #[inline]
+    pub(crate) fn find_standing(&self, token: &[u8], holds: impl Fn(&T) -> bool) -> Option<OfToken<T>> {
+        self.look(token, |known, at| holds(&known.what) && self.counts.of(at) == known.count)
+    }
+
+    #[inline]
+    fn look(&self, token: &[u8], holds: impl Fn(&Known<T>, usize) -> bool) -> Option<OfToken<T>> {
+        let (at, tag) = self.place_of(token)?;
+        let set = &self.sets[at];
+        for (way, (its, place)) in set.tags.iter().zip(&set.places).enumerate() {
+            if its.load(Ordering::Relaxed) == tag
                 && let Some(known) = &*place.load()
                 // First, so that what it looks at comes into the processor's cache together with the token.
-                && holds(&known.header.header)
+                && holds(&known.header.header, at * WAYS + way)
                 // In whatever time that takes: to learn anything by it, a stranger has first to meet one of these tags, 64 bits that a
                 // key of this process and a signature's tail make, and none of it can be tried a part at a time.
                 && known.slice == *token
@@ -102,22 +131,29 @@ impl<T> Front<T> {
         None
     }
 
-    /// Makes room for this token, or not; then says what is known of it, and hands back who had to make room.
-    pub(crate) fn offer(&self, token: &[u8], known: impl FnOnce() -> T) -> Option<OfToken<T>> {
-        let (set, tag) = self.place_of(token)?;
+    /// Makes room for this token, or not; then says what is known of it, and hands back who had to make room. `known` is told
+    /// the place, for whoever will have to give it up, and may think better of it.
+    pub(crate) fn offer(&self, token: &[u8], known: impl FnOnce(Place) -> Option<T>) -> Option<OfToken<T>> {
+        let (at, tag) = self.place_of(token)?;
+        let set = &self.sets[at];
         let holds = |wanted| set.tags.iter().position(|tag| tag.load(Ordering::Relaxed) == wanted);
         // Its own place, where it has one: what is known of it has changed.
         let way = match holds(tag).or_else(|| holds(EMPTY)) {
             Some(way) => way,
             None => in_turn()?,
         };
+        // The count first: from the moment that `known` has told of the place, a change raises it.
+        let place = at * WAYS + way;
+        let count = self.counts.of(place);
+        let OfToken(now) = OfToken::counted(known(self.counts.place(place))?, count, token);
         // Between these two the tag may belong to another token; then that one is not found, and is verified once more.
         set.tags[way].store(tag, Ordering::Relaxed);
-        let OfToken(now) = OfToken::new(known(), token);
         set.places[way].swap(Some(now)).map(OfToken).filter(|before| before.text() != token)
     }
 
-    fn place_of(&self, token: &[u8]) -> Option<(&Set<T>, u64)> {
+    /// Its set, and its tag there.
+    #[inline]
+    fn place_of(&self, token: &[u8]) -> Option<(usize, u64)> {
         // 16 characters of it: 96 bits of the signature.
         let (rest, last) = token.split_last_chunk()?;
         let (_, before) = rest.split_last_chunk()?;
@@ -126,7 +162,7 @@ impl<T> Front<T> {
         #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
         let tag = ((mixed >> 64) as u64 ^ mixed as u64).max(EMPTY + 1);
         let which = usize::try_from(tag >> 32).unwrap_or_default() & self.sets.len().checked_sub(1)?;
-        Some((&self.sets[which], tag))
+        Some((which, tag))
     }
 }
 
@@ -172,8 +208,8 @@ mod tests {
         format!("header.payload-{n}.{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes().into()
     }
 
-    fn said(of: usize, last: usize) -> impl FnOnce() -> Said {
-        move || Said { of, last }
+    fn said(of: usize, last: usize) -> impl FnOnce(Place) -> Option<Said> {
+        move |_| Some(Said { of, last })
     }
 
     #[test]
@@ -212,6 +248,33 @@ mod tests {
         }
         let front = Front::new(1);
         assert!(front.find(&token(1), |_| true).is_none() && front.offer(&token(1), said(1, 1)).is_none());
+    }
+
+    /// The control is `find`, which does not ask.
+    #[test]
+    fn what_was_put_into_a_place_before_it_was_voided_does_not_stand() {
+        let front: Front<Said> = Front::new(1_000);
+        let stands = || front.find_standing(&token(1), |_| true).map(|found| found.last);
+        let is_there = || front.find(&token(1), |_| true).map(|found| found.last);
+        let mut place = None;
+        front.offer(&token(1), |its| {
+            place = Some(its);
+            Some(Said { of: 1, last: 1 })
+        });
+        assert_eq!((stands(), is_there()), (Some(1), Some(1)));
+        place.unwrap().void();
+        assert_eq!((stands(), is_there()), (None, Some(1)));
+        front.offer(&token(1), said(1, 2));
+        assert_eq!((stands(), is_there()), (Some(2), Some(2)), "judged anew");
+
+        // On its way there.
+        front.offer(&token(1), |its| {
+            its.void();
+            Some(Said { of: 1, last: 3 })
+        });
+        assert_eq!((stands(), is_there()), (None, Some(3)));
+        front.offer(&token(1), |_| None);
+        assert_eq!(is_there(), Some(3), "who thinks better of it leaves all as it was");
     }
 
     #[test]

@@ -293,7 +293,7 @@ fn land(loader: &Arc<Loader>, flight: &Arc<Flight>, found: Found) {
     // Before anybody is told: whoever hears of the end must find that nothing stands that would let the session in.
     let is_news = ended.is_some_and(|ended| state.remember_end(ended));
     let replaced = match &found {
-        Ok(reading) if !void => state.store(reading),
+        Ok(reading) if !void => state.store(&mut flights, reading),
         _ => None,
     };
     flights.go_on(next.as_ref().map(Pilot::flight));

@@ -5,6 +5,7 @@
 //! * [`state`]: one state for a session, whoever holds it; readings are stored by flights alone.
 //! * [`flight`]: misses go out together, in spawned tasks; a change that overtakes a reading makes it void.
 //! * [`front`], [`tokens`]: what is known of tokens, those that are asked for most and all others.
+//! * [`standing`]: what becomes of a place in front when a session changes.
 //!
 //! Each token holds its session's state, and moka holds the tokens, and nothing more: it has no say in what is true. Its own `get_with` family loses the
 //! race between a load and an invalidation (see `tests/stale_set_race.rs`).
@@ -16,6 +17,7 @@ mod lease;
 mod loader;
 mod reading;
 mod row;
+mod standing;
 mod state;
 mod tokens;
 mod trust;
@@ -82,8 +84,8 @@ impl SessionCache {
     }
 
     /// Whether a reading of a row may be judged by, to be asked again and again.
-    pub(crate) fn belief(&self, state: &State, reading: Arc<Reading>) -> Belief {
-        self.trust.belief(state, reading)
+    pub(crate) fn belief(&self, reading: Arc<Reading>) -> Belief {
+        self.trust.belief(reading)
     }
 
     /// Until when this reading may be believed if nothing more is heard.
@@ -214,6 +216,6 @@ pub(crate) fn fake(session: crate::session::Session) -> (Arc<State>, Belief) {
     let deadlines = crate::policy::Deadlines::of(&session, session.created_at, started, lives);
     let row = Row::new(session, deadlines, &row::Shared::default());
     let reading = Arc::new(Reading::new(Known::Row(row), started, trust.cell(), read_again_at));
-    let belief = trust.belief(&state, reading);
+    let belief = trust.belief(reading);
     (state, belief)
 }

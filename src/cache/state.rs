@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::{
     flight::Flights,
     reading::{Known, Reading},
+    standing::Place,
 };
 use crate::{
     clock::Tick,
@@ -58,6 +59,18 @@ impl State {
         self.seen.standing() == reading.number()
     }
 
+    /// Before what was judged by this reading is put into that place: it counts there for as long as the reading stands. `false`:
+    /// it does not stand any more.
+    pub(crate) fn stand_in_front(&self, reading: &Reading, place: Place) -> bool {
+        // Under the lock under which the next one takes its place.
+        let mut flights = self.flights();
+        let stands = self.stands(reading);
+        if stands {
+            flights.stand_in_front(place);
+        }
+        stands
+    }
+
     pub(crate) fn ended(&self) -> Option<&Ended> {
         self.ended.get().map(AsRef::as_ref)
     }
@@ -82,6 +95,7 @@ impl State {
         let mut flights = self.flights();
         flights.make_void();
         self.seen.none_stands();
+        flights.leave_front();
         let gone = self.reading.swap(None);
         drop(flights);
         drop(gone);
@@ -106,9 +120,10 @@ impl State {
         self.seen.begin_renewal(now, pause)
     }
 
-    /// Stores what a flight found. The caller holds the lock of the flights and has made sure that it is not void.
-    pub(super) fn store(&self, reading: &Arc<Reading>) -> Option<Arc<Reading>> {
+    /// Stores what a flight found. The caller has made sure, under this lock, that it is not void.
+    pub(super) fn store(&self, flights: &mut Flights, reading: &Arc<Reading>) -> Option<Arc<Reading>> {
         reading.stand_as(self.seen.another_stands());
+        flights.leave_front();
         self.reading.swap(Some(Arc::clone(reading)))
     }
 
@@ -201,7 +216,17 @@ const SHARDS: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{front::Front, lease::LeaseCell},
+        *,
+    };
+
+    fn read(state: &State) -> Arc<Reading> {
+        let never = Tick::from_nanos(u64::MAX);
+        let reading = Arc::new(Reading::new(Known::Missing, Tick::ZERO, Arc::new(LeaseCell::for_ever()), never));
+        state.store(&mut state.flights(), &reading);
+        reading
+    }
 
     #[test]
     fn there_is_one_state_of_a_session_and_it_goes_with_its_last_holder() {
@@ -226,6 +251,56 @@ mod tests {
             ("last seen", size_of::<LastSeen>(), 40),
         ] {
             assert!(size + COUNTS <= at_most, "{what}: {size}");
+        }
+    }
+
+    /// A change at each point of the way to the front. The controls are one who does not ask whether the reading stands, and one who
+    /// tells of the place when it is there.
+    #[test]
+    fn what_was_judged_stands_in_front_for_as_long_as_its_reading() {
+        let state = Arc::new(Registry::new()).find_or_make(SessionId::new());
+        let token = b"header.payload.a-signature-of-some-length";
+        let ended = Ended::new(time::OffsetDateTime::now_utc(), crate::EndReason::Logout, None);
+        let end = || state.end(&ended);
+        let read_again = || drop(read(&state));
+        for change in [&(|| state.distrust()) as &dyn Fn(), &end, &read_again] {
+            let front = Front::new(1_000);
+            let stands = || front.find_standing(token, |()| true).is_some();
+
+            let reading = read(&state);
+            front.offer(token, |place| state.stand_in_front(&reading, place).then_some(()));
+            assert!(stands());
+            change();
+            assert!(!stands(), "changed after it");
+
+            let reading = read(&state);
+            front.offer(token, |place| {
+                assert!(state.stand_in_front(&reading, place));
+                change();
+                Some(())
+            });
+            assert!(!stands(), "changed on the way");
+
+            let reading = read(&state);
+            change();
+            front.offer(token, |place| state.stand_in_front(&reading, place).then_some(()));
+            assert!(!stands(), "changed before it");
+
+            front.offer(token, |place| {
+                state.flights().stand_in_front(place);
+                Some(())
+            });
+            assert!(stands(), "the control that does not ask");
+            let reading = read(&state);
+            let mut later = None;
+            front.offer(token, |place| {
+                later = Some(place);
+                Some(())
+            });
+            assert!(state.stands(&reading));
+            change();
+            state.flights().stand_in_front(later.unwrap());
+            assert!(stands(), "the control that tells of the place when it is there");
         }
     }
 

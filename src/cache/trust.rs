@@ -15,9 +15,8 @@ use arc_swap::ArcSwap;
 use super::{
     lease::LeaseCell,
     reading::{Known, Reading},
-    state::State,
 };
-use crate::{clock::Tick, seen::LastSeen};
+use crate::clock::Tick;
 
 /// A reading of a row, and all that says whether it may be judged by, side by side: a hit looks at nothing else of it.
 #[derive(Clone, Debug)]
@@ -26,9 +25,6 @@ pub(crate) struct Belief {
     young_until: Tick,
     /// However well it holds.
     read_again_at: Tick,
-    /// Of the reading, and where the number of the one that stands is.
-    number: u64,
-    seen: Arc<LastSeen>,
     cell: Arc<LeaseCell>,
     reading: Arc<Reading>,
 }
@@ -38,16 +34,10 @@ impl Belief {
         &self.reading
     }
 
-    pub(crate) const fn seen(&self) -> &Arc<LastSeen> {
-        &self.seen
-    }
-
-    /// As [`Trust::believes`]; and nothing has been told meanwhile.
+    /// As [`Trust::believes`]. Whether it stands is to be asked after this: a change, and then a beat, may be applied meanwhile,
+    /// and the beat must not vouch for it.
     pub(crate) fn holds(&self, now: Tick) -> bool {
-        // In this order: a change, and then a beat, may be applied meanwhile, and the beat must not vouch for it.
-        (now < self.young_until || self.cell.holds(now))
-            && now < self.read_again_at
-            && self.seen.standing() == self.number
+        (now < self.young_until || self.cell.holds(now)) && now < self.read_again_at
     }
 }
 
@@ -94,12 +84,10 @@ impl Trust {
     }
 
     /// The same of a row, to be asked again and again.
-    pub(crate) fn belief(&self, state: &State, reading: Arc<Reading>) -> Belief {
+    pub(crate) fn belief(&self, reading: Arc<Reading>) -> Belief {
         Belief {
             young_until: reading.started.after(self.max_staleness),
             read_again_at: reading.read_again_at,
-            number: reading.number(),
-            seen: Arc::clone(state.seen()),
             cell: Arc::clone(&reading.cell),
             reading,
         }

@@ -11,7 +11,7 @@ use crate::{
     cache::{Belief, Known, OfToken, Reading, Row},
     clock::Tick,
     policy::{self, Lifetimes},
-    seen::LastSeen,
+    seen::{LastSeen, NextTouch},
     session::{Device, EndReason, Session, SessionId, UserId},
     token::TokenUse,
 };
@@ -49,8 +49,10 @@ pub(super) struct Live {
     /// Unless it has been seen since.
     idle: Tick,
     belief: Belief,
+    next_touch: NextTouch,
     keys: Option<Arc<InForce>>,
     token: Arc<KnownToken>,
+    seen: Arc<LastSeen>,
 }
 
 impl Live {
@@ -66,13 +68,16 @@ impl Live {
             until: absolute.min(token.expires),
             idle,
             belief,
+            next_touch: NextTouch::default(),
             keys: token.keys.clone(),
+            seen: Arc::clone(token.state.seen()),
             token,
         }
     }
 
-    /// Whether what let this token in does so still. All else that the judge looks at cannot have changed: a token never does, and
-    /// a reading neither; and once it is known to have ended, no reading stands.
+    /// Whether what let this token in does so still, if the reading stands. All else that the judge looks at cannot have changed: a
+    /// token never does, and a reading neither; and once it is known to have ended, no reading stands.
+    #[inline]
     pub(super) fn lets_in(&self, usage: TokenUse, now: Tick, sessions: &Sessions) -> bool {
         #[cfg(feature = "jwks")]
         if self.is_foreign && !sessions.issuer_still_holds(&self.token) {
@@ -86,7 +91,11 @@ impl Live {
     }
 
     pub(super) const fn seen(&self) -> &Arc<LastSeen> {
-        self.belief.seen()
+        &self.seen
+    }
+
+    pub(super) const fn next_touch(&self) -> &NextTouch {
+        &self.next_touch
     }
 
     pub(super) const fn token(&self) -> &Arc<KnownToken> {

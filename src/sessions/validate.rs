@@ -109,9 +109,9 @@ impl Sessions {
             if touch {
                 self.0.recorder.touch(known.state.seen(), now, || (known.state.id(), whence()));
             }
-            let out = self.0.front.offer(token, || {
-                stands_in_front = true;
-                current.live().clone()
+            let out = self.0.front.offer(token, |place| {
+                stands_in_front = known.state.stand_in_front(current.reading(), place);
+                stands_in_front.then(|| current.live().clone())
             });
             if let Some(out) = out {
                 // Not asked for there while it stood in front, it may be forgotten, or never have been there.
@@ -134,17 +134,19 @@ impl Sessions {
         caller: &impl Caller,
     ) -> Option<CurrentSession> {
         let now = self.0.clock.tick();
-        let live = self.0.front.find(token, |live| live.lets_in(usage, now, self))?;
+        let live = self.0.front.find_standing(token, |live| live.lets_in(usage, now, self))?;
         telemetry::hit();
-        if live.seen().is_due(now) && touch() {
+        let taken = self.0.recorder.taken();
+        if live.next_touch().is_due(now, taken) && touch() {
             let who = || (live.token().state.id(), self.0.whence(caller.peer(), caller.fields()));
             self.0.recorder.touch(live.seen(), now, who);
+            live.next_touch().put_off(live.seen(), taken);
         }
         Some(CurrentSession::of(live))
     }
 
     fn let_in(&self, token: &Arc<KnownToken>, reading: Arc<Reading>) -> CurrentSession {
-        CurrentSession::new(Arc::clone(token), self.0.cache.belief(&token.state, reading))
+        CurrentSession::new(Arc::clone(token), self.0.cache.belief(reading))
     }
 
     /// A session that was live by what is in memory, judged by a read that begins now. It has been touched already.

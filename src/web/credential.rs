@@ -46,9 +46,14 @@ pub(crate) fn find(headers: &HeaderMap, on_loopback: bool) -> Presented<'_> {
 /// Of a request that has one Bearer header, as nearly all clients write it, and no cookie: the token.
 #[inline]
 pub(crate) fn bearer_alone(headers: &HeaderMap) -> Option<&[u8]> {
-    let mut lines = headers.get_all(&header::AUTHORIZATION).iter();
-    let token = lines.next()?.as_bytes().strip_prefix(b"Bearer ")?;
-    (lines.next().is_none() && !headers.contains_key(&header::COOKIE)).then(|| token.trim_ascii())
+    let mut found = None;
+    // One walk past all of them, in place of two searches: half the code.
+    for (name, value) in headers {
+        if *name == header::COOKIE || (*name == header::AUTHORIZATION && found.replace(value).is_some()) {
+            return None;
+        }
+    }
+    found?.as_bytes().strip_prefix(b"Bearer ").map(<[u8]>::trim_ascii)
 }
 
 /// The token of a Bearer header; the scheme in any case (RFC 9110 §11.1). Whatever it is, it is a credential: one that is no

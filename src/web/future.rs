@@ -41,14 +41,28 @@ where
         /// In a box, since it holds the request: hits have no use for the room.
         waiting: Option<Box<Waiting<S, B>>>,
     },
-    /// `renewal`: where the session's cookie is old enough to be made anew. Nearly never.
-    Inner {
+    Inner(#[pin] S::Future),
+    /// The session's cookie is old enough to be made anew. Nearly never.
+    InnerAndRenewal {
         #[pin]
         future: S::Future,
         renewal: Option<Box<Renewal>>,
     },
     Renewing(Pin<Box<dyn Future<Output = Response> + Send>>),
     Refused(Option<Response>),
+}
+
+impl<S, B> Step<S, B>
+where
+    S: Service<Request<B>>,
+{
+    #[inline]
+    fn inner(future: S::Future, renewal: Option<Box<Renewal>>) -> Self {
+        match renewal {
+            None => Self::Inner(future),
+            renewal => Self::InnerAndRenewal { future, renewal },
+        }
+    }
 }
 
 /// A request that waits for its verdict.
@@ -64,8 +78,9 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) const fn inner(future: S::Future, renewal: Option<Box<Renewal>>) -> Self {
-        Self { step: Step::Inner { future, renewal } }
+    #[inline]
+    pub(super) fn inner(future: S::Future, renewal: Option<Box<Renewal>>) -> Self {
+        Self { step: Step::inner(future, renewal) }
     }
 
     pub(super) const fn refused(response: Response) -> Self {
@@ -92,17 +107,32 @@ where
 {
     type Output = Result<Response, S::Error>;
 
-    #[expect(clippy::expect_used, reason = "polled after it was ready, as futures must not be")]
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut step = self.project().step;
+        match step.as_mut().project() {
+            StepProjection::Inner(future) => future.poll(cx),
+            _ => step.poll_others(cx),
+        }
+    }
+}
+
+impl<S, B> Step<S, B>
+where
+    S: Service<Request<B>, Response = Response>,
+{
+    /// Apart, so that what a hit goes through is little code: there are services whose code alone fills the processor's cache.
+    #[inline(never)]
+    #[expect(clippy::expect_used, reason = "polled after it was ready, as futures must not be")]
+    fn poll_others(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Response, S::Error>> {
         loop {
-            let next = match step.as_mut().project() {
-                StepProjection::Inner { future, renewal: None } => return future.poll(cx),
-                StepProjection::Inner { future, renewal } => {
+            let next = match self.as_mut().project() {
+                StepProjection::Inner(future) => return future.poll(cx),
+                StepProjection::InnerAndRenewal { future, renewal } => {
                     let answered = ready!(future.poll(cx));
                     match (answered, renewal.take()) {
                         (Ok(response), Some(renewal)) if renewal.is_for(&response) => {
-                            Step::Renewing(Box::pin(renewal.put_into(response)))
+                            Self::Renewing(Box::pin(renewal.put_into(response)))
                         }
                         (answered, _) => return Poll::Ready(answered),
                     }
@@ -117,12 +147,12 @@ where
                         *waiting.take().expect("not polled again");
                     let judgement = Judgement::of(verdict, arrival, &shared).begun(began);
                     match admit(&shared, &mut request, judgement) {
-                        Ok(renewal) => Step::Inner { future: ready.call(request), renewal },
-                        Err(refusal) => Step::Refused(Some(refusal.answer(request))),
+                        Ok(renewal) => Self::inner(ready.call(request), renewal),
+                        Err(refusal) => Self::Refused(Some(refusal.answer(request))),
                     }
                 }
             };
-            step.set(next);
+            self.set(next);
         }
     }
 }

@@ -120,7 +120,6 @@ impl Shared {
 
     /// For what nearly every request is: its one credential is a Bearer token, and what let that in before still does. `None` says
     /// nothing: [`Shared::judge`] would come to the same verdict, but has more to ask.
-    #[inline]
     fn let_in_at_a_glance(&self, head: Head<'_>) -> Option<CurrentSession> {
         let sessions = self.plain()?;
         if head.extensions.get::<Judgement>().is_some() {
