@@ -47,7 +47,7 @@ impl Place {
 #[derive(Debug, Default)]
 pub(super) struct Places(Vec<Place>);
 
-/// One session has one token, and for a while the one before. Whoever has more of them is judged a little more often.
+/// One session has one token, and for a while the one before. Of five in use in turn each is judged on every request.
 const AT_MOST: usize = 4;
 
 impl Places {

@@ -32,7 +32,7 @@ pub(crate) struct State {
     /// Sticky: an end is for ever.
     ended: OnceLock<Box<Ended>>,
     seen: Arc<LastSeen>,
-    /// Reads under way. Its lock also decides whether a reading is stored or void.
+    /// Reads under way, and places in front. Its lock also decides whether a reading is stored or void.
     flights: Mutex<Flights>,
     registry: Weak<Registry>,
 }

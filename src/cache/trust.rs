@@ -18,7 +18,7 @@ use super::{
 };
 use crate::clock::Tick;
 
-/// A reading of a row, and all that says whether it may be judged by, side by side: a hit looks at nothing else of it.
+/// A reading of a row, and all that says whether it may be judged by if it stands, side by side: a hit looks at nothing else of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Belief {
     /// However badly the lease holds.
