@@ -156,7 +156,10 @@ impl Drop for Pilot {
 mod tests {
     use std::{pin::pin, task::Context, task::Poll, task::Waker};
 
-    use super::{super::state::Registry, *};
+    use super::{
+        super::{standing::Counts, state::Registry},
+        *,
+    };
     use crate::session::SessionId;
 
     /// The control: while somebody is there to land it, they wait.
@@ -169,5 +172,20 @@ mod tests {
         assert!(look().is_pending());
         drop(pilot);
         assert!(matches!(look(), Poll::Ready(None)));
+    }
+
+    /// A read that fails tells of no change, so what stands in front stays there; and the next change must find it.
+    #[test]
+    fn a_flight_that_lands_leaves_the_places_to_the_next_change() {
+        let pilot = Pilot::new(&Arc::new(Registry::new()).find_or_make(SessionId::new()), None);
+        let (counts, mut flights) = (Counts::new(1), Flights::default());
+        flights.stand_in_front(counts.place(0));
+        flights.begin(pilot.flight());
+        assert!(flights.land(&pilot.flight()).is_some());
+        flights.go_on(None);
+        assert_eq!(counts.of(0), 0);
+        flights.leave_front();
+        assert_eq!(counts.of(0), 1);
+        assert!(flights.0.is_none(), "nothing is kept of it");
     }
 }
