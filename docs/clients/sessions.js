@@ -14,8 +14,9 @@ export class Sessions {
     pause = (attempt, answer) =>   // in ms: what the service asks for, else longer each time; never all at once
       (Number(answer?.headers.get("Retry-After")) || 2 ** attempt / 2) * 1_000 * (1 + Math.random() / 2),
     locks = navigator.locks,       // there over https, and on localhost
+    settle = 100,                  // in ms: so long a lock is kept after a refresh, for other tabs to see what was stored
   } = {}) {
-    Object.assign(this, { origin, key, ended, prove, timeout, attempts, pause, locks, queue: Promise.resolve() });
+    Object.assign(this, { origin, key, ended, prove, timeout, attempts, pause, locks, settle, queue: Promise.resolve() });
     addEventListener("storage", (event) => { // another tab has found out, or signed out
       const now = event.key === key && event.newValue && JSON.parse(event.newValue);
       if (now && !now.access_token) ended(now.ended);
@@ -40,7 +41,7 @@ export class Sessions {
         renewed = true; // there are newer ones
       } else if (code === "token_expired" && used?.refresh_token && !renewed) {
         renewed = true;
-        const refused = await this.#alone(() => this.#refresh(used));
+        const refused = await this.#alone(used);
         if (refused) return refused;
       } else if ((code === "fresh_auth_required" || code === "second_factor_required") && !proved) {
         proved = true;
@@ -86,9 +87,19 @@ export class Sessions {
       await this.#wait(attempt, answer);
     }
   }
-  // One refresh at a time: in all tabs, where the browser has locks; else in this one.
-  #alone(work) { return this.locks ? this.locks.request(this.key, work) : (this.queue = this.queue.then(work, work)); }
-  #wait(attempt, answer) { return new Promise((done) => setTimeout(done, this.pause(attempt, answer))); }
+  // One refresh at a time: in this tab, and where the browser has locks in all.
+  #alone(used) {
+    const turn = () => {
+      const isDone = this.#read()?.access_token !== used.access_token;
+      if (isDone || !this.locks) return this.#refresh(used);
+      return new Promise((done, failed) => this.locks.request(this.key, async () => {
+        await this.#refresh(used).then(done, failed);
+        await sleep(this.settle); // a lock may come to another tab before what was stored under it does
+      }).catch(failed));
+    };
+    return (this.queue = this.queue.then(turn, turn));
+  }
+  #wait(attempt, answer) { return sleep(this.pause(attempt, answer)); }
   #read() { return JSON.parse(localStorage.getItem(this.key)); }
   #write(held) {
     const { access_token, refresh_token, ended } = held; // a sign-in answers more than that
@@ -100,4 +111,5 @@ export class Sessions {
     this.ended(reason);
   }
 }
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const IDEMPOTENT = /^(GET|HEAD|OPTIONS|PUT|DELETE)$/i; // others may have been done before they failed
