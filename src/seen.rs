@@ -16,7 +16,7 @@ pub(crate) struct LastSeen {
     queued: AtomicBool,
     /// When this node last set out to make its cookie anew, in seconds, rounded up; 0: never. Here, where it takes no room.
     renewal: AtomicU32,
-    /// The number of the reading that stands. Here too, where it takes no room.
+    /// The number of the reading that stands.
     standing: AtomicU64,
 }
 

@@ -1,4 +1,4 @@
-//! Last activity: one atomic store a request, and now and then one small statement for all sessions together.
+//! Last activity: at most one atomic store a request, and now and then one small statement for all sessions together.
 
 mod writer;
 
@@ -22,7 +22,7 @@ pub(crate) struct Recorder {
     queue: [Mutex<Queue>; PARTS],
     /// How many the writer has taken and could not write yet.
     unwritten: AtomicUsize,
-    /// How often it has taken some.
+    /// How many times it has taken some: a chunk each.
     taken: AtomicU64,
 }
 
@@ -68,7 +68,7 @@ impl Recorder {
         }
     }
 
-    /// How often the writer has taken sessions: since then the next request of any of them may be one that it waits for.
+    /// How many times the writer has taken some. Raised after each: the next request of any of these queues it again.
     #[inline]
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Acquire)

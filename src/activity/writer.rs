@@ -106,6 +106,7 @@ impl Writer {
         let from = self.unwritten.len().saturating_sub(at_once);
         let chunk = &self.unwritten.as_slice()[from..];
         let activity = chunk.iter().filter_map(|(id, seen)| self.activity(*id, seen)).collect();
+        // After all of them have been taken: whoever sees it finds them so.
         self.recorder.taken.fetch_add(1, Ordering::Release);
         let locked: HashSet<_> = match self.store.record_activity(activity).await {
             Ok(locked) => locked.into_iter().collect(),

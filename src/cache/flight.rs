@@ -20,7 +20,7 @@ use super::{
 use crate::{error::Error, session::UserId};
 
 /// Reads under way for one session, who waits for them to tell of a change, and where its tokens stand in front. Behind one
-/// pointer: sessions are many, and those that are being read, waited for, or asked for most, few.
+/// pointer: sessions are many, and most are neither being read, nor waited for, nor asked for again and again.
 #[derive(Debug, Default)]
 pub(super) struct Flights(Option<Box<Asked>>);
 
@@ -82,6 +82,11 @@ impl Flights {
             asked.in_front.void_all();
             self.put_down();
         }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn size_of_asked() -> usize {
+        size_of::<Asked>()
     }
 
     fn put_down(&mut self) {

@@ -105,8 +105,8 @@ impl<T> Front<T> {
         self.look(token, |known, _| holds(&known.what))
     }
 
-    /// The same, unless its place was given up meanwhile. Whoever is told of a change gives it up, so this is asked last: what
-    /// else `holds` may be newer than the change.
+    /// The same, unless its place was given up meanwhile. Whoever is told of a change gives it up, so this is asked last: a beat
+    /// that `holds` looks at may be newer than the change.
     #[inline]
     pub(crate) fn find_standing(&self, token: &[u8], holds: impl Fn(&T) -> bool) -> Option<OfToken<T>> {
         self.look(token, |known, at| holds(&known.what) && self.counts.of(at) == known.count)
@@ -196,7 +196,7 @@ impl<T> fmt::Debug for Front<T> {
 mod tests {
     use std::collections::HashMap;
 
-    use super::*;
+    use super::{super::standing::Places, *};
 
     /// The number of a token, and what was said of it last.
     struct Said {
@@ -256,20 +256,21 @@ mod tests {
         let front: Front<Said> = Front::new(1_000);
         let stands = || front.find_standing(&token(1), |_| true).map(|found| found.last);
         let is_there = || front.find(&token(1), |_| true).map(|found| found.last);
-        let mut place = None;
-        front.offer(&token(1), |its| {
-            place = Some(its);
+        let mut places = Places::default();
+        front.offer(&token(1), |place| {
+            places.add(place);
             Some(Said { of: 1, last: 1 })
         });
         assert_eq!((stands(), is_there()), (Some(1), Some(1)));
-        place.unwrap().void();
+        places.void_all();
         assert_eq!((stands(), is_there()), (None, Some(1)));
         front.offer(&token(1), said(1, 2));
         assert_eq!((stands(), is_there()), (Some(2), Some(2)), "judged anew");
 
         // On its way there.
-        front.offer(&token(1), |its| {
-            its.void();
+        front.offer(&token(1), |place| {
+            places.add(place);
+            places.void_all();
             Some(Said { of: 1, last: 3 })
         });
         assert_eq!((stands(), is_there()), (None, Some(3)));

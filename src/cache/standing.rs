@@ -20,12 +20,17 @@ impl Counts {
 
     #[inline]
     pub(super) fn of(&self, at: usize) -> u32 {
-        // What is seen after it was told of a change is not let in by what was put there before.
+        // A later request reads no older count than the change left. Its order against a beat comes from the lease, loaded before it.
         self.0[at].load(Ordering::Acquire)
     }
 
     pub(super) fn place(&self, at: usize) -> Place {
         Place { counts: self.clone(), at }
+    }
+
+    /// What was put there before this does not count. Whose it is does not matter: it is judged once more.
+    fn void(&self, at: usize) {
+        self.0[at].fetch_add(1, Ordering::Release);
     }
 }
 
@@ -36,38 +41,43 @@ pub(crate) struct Place {
     at: usize,
 }
 
-impl Place {
-    /// What was put there before this does not count. Whose it is does not matter: it is judged once more.
-    pub(super) fn void(&self) {
-        self.counts.0[self.at].fetch_add(1, Ordering::Release);
-    }
-}
-
-/// Where the tokens of one session stand. They may have had to make room since.
+/// Where the tokens of one session stand, all in the same front. They may have had to make room since. In one piece: it is kept
+/// until the session changes, and of many sessions.
 #[derive(Debug, Default)]
-pub(super) struct Places(Vec<Place>);
+pub(super) struct Places {
+    counts: Option<Counts>,
+    /// The oldest first, and as many as `taken`.
+    at: [usize; AT_MOST],
+    taken: usize,
+}
 
 /// One session has one token, and for a while the one before. Of five in use in turn each is judged on every request.
 const AT_MOST: usize = 4;
 
 impl Places {
-    pub(super) fn add(&mut self, place: Place) {
-        if self.0.iter().any(|known| known.at == place.at) {
+    pub(super) fn add(&mut self, Place { counts, at }: Place) {
+        if self.at[..self.taken].contains(&at) {
             return;
         }
-        if self.0.len() == AT_MOST {
+        if self.taken == AT_MOST {
             // Nobody would void it any more.
-            self.0.remove(0).void();
+            counts.void(self.at[0]);
+            self.at.rotate_left(1);
+        } else {
+            self.taken += 1;
         }
-        self.0.push(place);
+        self.at[self.taken - 1] = at;
+        self.counts = Some(counts);
     }
 
     pub(super) fn void_all(&mut self) {
-        std::mem::take(&mut self.0).iter().for_each(Place::void);
+        if let Self { counts: Some(counts), at, taken } = std::mem::take(self) {
+            at[..taken].iter().for_each(|at| counts.void(*at));
+        }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.taken == 0
     }
 }
 

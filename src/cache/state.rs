@@ -252,6 +252,8 @@ mod tests {
         ] {
             assert!(size + COUNTS <= at_most, "{what}: {size}");
         }
+        // Of those that are, or were, in front.
+        assert!(Flights::size_of_asked() <= 72);
     }
 
     /// A change at each point of the way to the front. The controls are one who does not ask whether the reading stands, and one who

@@ -36,8 +36,8 @@ pub struct CurrentSession {
     on_loopback: bool,
 }
 
-/// A token that was let in, by a reading of a live row; and all that a hit looks at to see whether it still is, side by side: what
-/// lies elsewhere is out of the processor's cache, where there are many sessions. One count for all of it, since each request
+/// A token that was let in, by a reading of a live row; and what a hit looks at to see whether it still is, side by side, save the
+/// count of its place: what lies elsewhere is out of the processor's cache, where there are many sessions. One count for all of it, since each request
 /// adds to it.
 #[derive(Clone)]
 pub(super) struct Live {

@@ -1,5 +1,7 @@
 //! Tokens that are let in by what is in memory.
 
+use std::cell::Cell;
+
 use super::*;
 use crate::{AccessTokens, MemoryStore, SignIn, VerifyingKey, store::EndTarget, token::NewToken};
 
@@ -103,6 +105,35 @@ async fn what_stands_in_front_lets_nobody_in_once_it_does_not_hold() {
         assert_eq!(in_front(&sessions, token), (true, false), "{what}");
         assert_eq!(matches!(ask(&sessions, token).await, Verdict::Live(_)), what == "changed", "{what}");
     }
+}
+
+/// Where a touch would change nothing, none is made, and nobody asks whether the request counts. The controls are the first request at a
+/// glance, which does ask, and the first one after a flush and after a step.
+#[tokio::test]
+async fn a_hit_is_asked_for_activity_only_where_that_may_change_anything() {
+    let clock = crate::clock::Clock::manual();
+    let tokens = AccessTokens::hs256("0123456789abcdefghijklmnopqrstuv").unwrap();
+    let builder = Sessions::builder(MemoryStore::with_clock(clock.clone())).access_tokens(tokens).clock(clock.clone());
+    let sessions = builder.build().await.unwrap();
+    let signed_in = sessions.sign_in(SignIn::new("lena")).await.unwrap();
+    let token = signed_in.access_token.as_str();
+    while !in_front(&sessions, token).0 {
+        assert!(matches!(ask(&sessions, token).await, Verdict::Live(_)));
+    }
+    let is_asked = || {
+        let asked = Cell::new(false);
+        let counts = || {
+            asked.set(true);
+            true
+        };
+        assert!(sessions.let_in_again(token.as_bytes(), TokenUse::Access, counts, &Nobody).is_some());
+        asked.get()
+    };
+    assert_eq!([is_asked(), is_asked()], [true, false]);
+    sessions.flush_activity().await.unwrap();
+    assert_eq!([is_asked(), is_asked()], [true, false], "it may wait to be written");
+    clock.advance(Duration::from_millis(20));
+    assert_eq!([is_asked(), is_asked()], [true, false], "it is later now");
 }
 
 /// Whatever happens to sessions, keys and time: who is let in by what stands in front is let in by a token that is checked anew, and a
