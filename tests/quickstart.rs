@@ -121,7 +121,7 @@ async fn a_client_that_never_finishes_its_request_does_not_keep_it() {
     assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
 }
 
-/// What becomes of a server that does not close them is in tests/live_streams_http.rs.
+/// What becomes of a server that does not close them is in tests/coherence/live_streams_http.rs.
 #[tokio::test]
 async fn open_streams_of_events_do_not_keep_it_and_end_cleanly() {
     let db = TestDb::new().await;

@@ -8,7 +8,7 @@
 //! * [`standing`]: what becomes of a place in front when a session changes.
 //!
 //! Each token holds its session's state, and moka holds the tokens, and nothing more: it has no say in what is true. Its own `get_with` family loses the
-//! race between a load and an invalidation (see `tests/stale_set_race.rs`).
+//! race between a load and an invalidation (see `tests/coherence/stale_set_race.rs`).
 
 mod contact;
 mod flight;

@@ -137,7 +137,7 @@ impl Answer {
         assert_eq!(self.header(&header::CACHE_CONTROL), Some("no-store"));
         let challenge = match (self.status.as_u16(), code) {
             (401, "missing_token") => Some(r#"Bearer realm="sessions""#),
-            // With a max_age that is the test's: see tests/fresh.rs.
+            // With a max_age that is the test's: see tests/refresh/fresh.rs.
             (401, "fresh_auth_required") => self.header(&header::WWW_AUTHENTICATE),
             (401, "second_factor_required") => {
                 Some(r#"Bearer realm="sessions", error="insufficient_user_authentication""#)

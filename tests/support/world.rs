@@ -126,13 +126,13 @@ macro_rules! on_both {
             // The upkeep's own pauses pass when the test says so.
             $(#[tokio::test(start_paused = true)]
             async fn $name() {
-                super::$name(super::world::World::in_memory().await).await;
+                super::$name(crate::world::World::in_memory().await).await;
             })*
         }
         mod postgres {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(super::world::World::on_postgres().await).await;
+                super::$name(crate::world::World::on_postgres().await).await;
             })*
         }
     };
