@@ -1,6 +1,7 @@
 //! The hit path and nothing else, so many times: for `perf record` and for callgrind. `hit VARIANT REQUESTS [SESSIONS]`;
-//! variants: `bare`, `extension`, `from_fn`, `ours`, and each with `-cookie` for a browser's credential. Instructions of one request: those of a run less those of a run of
-//! half the requests, divided by the difference (the program `instructions` does it).
+//! variants: `bare`, `extension`, `from_fn`, `ours`, and each with `-cookie` for a browser's credential. Instructions of one
+//! request: those of a run less those of a run of half the requests, divided by the difference (the program `instructions`
+//! does it).
 
 use std::{hint::black_box, sync::Arc};
 
@@ -8,10 +9,7 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::{FromRequestParts as _, Request},
-    http::{
-        HeaderValue,
-        header::{AUTHORIZATION, COOKIE, SET_COOKIE},
-    },
+    http::HeaderValue,
     middleware::{Next, from_fn},
     response::IntoResponse as _,
     routing::get,
@@ -19,6 +17,7 @@ use axum::{
 use axum_device_sessions::{
     AccessTokens, Client, CurrentSession, MemoryStore, SessionValidationLayer, Sessions, SignIn,
 };
+use compare::peers::client;
 use tower::Service as _;
 
 fn main() {
@@ -34,23 +33,18 @@ async fn run(variant: &str, requests: usize, count: usize) {
     let tokens = AccessTokens::hs256("0123456789abcdefghijklmnopqrstuv").expect("32 bytes");
     let sessions =
         Sessions::builder(MemoryStore::new()).access_tokens(tokens).build().await.expect("the defaults agree");
-    let (variant, header) = match variant.strip_suffix("-cookie") {
-        Some(variant) => (variant, COOKIE),
-        None => (variant, AUTHORIZATION),
-    };
+    let (variant, by_cookie) = variant.strip_suffix("-cookie").map_or((variant, false), |variant| (variant, true));
     let mut credentials = Vec::new();
     for n in 0..count {
         let user = SignIn::new(format!("user-{n}"));
-        let value = if header == COOKIE {
+        credentials.push(if by_cookie {
             let (mut parts, ()) = axum::http::Request::new(()).into_parts();
             let Ok(browser) = Client::from_request_parts(&mut parts, &()).await;
-            let answer = sessions.sign_in(user.client(browser).cookie()).await.expect("in memory").into_response();
-            let lines = answer.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
-            lines.filter_map(|line| line.split(';').next()).collect::<Vec<_>>().join("; ")
+            let signed_in = sessions.sign_in(user.client(browser).cookie()).await.expect("in memory");
+            client::cookies(&signed_in.into_response())
         } else {
-            format!("Bearer {}", sessions.sign_in(user).await.expect("in memory").access_token)
-        };
-        credentials.push(HeaderValue::try_from(value).expect("ASCII"));
+            client::bearer(&sessions.sign_in(user).await.expect("in memory").access_token)
+        });
     }
     let plain = Router::new().route("/", get(async || "ok"));
     let mut app: Router = match variant {
@@ -72,7 +66,8 @@ async fn run(variant: &str, requests: usize, count: usize) {
         headers.insert("host", HeaderValue::from_static("app.example.com"));
         headers.insert("user-agent", HeaderValue::from_static("Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0.0.0"));
         headers.insert("accept", HeaderValue::from_static("application/json"));
-        headers.insert(&header, credentials[n.wrapping_mul(7_919) % count].clone());
+        let (name, value) = &credentials[n.wrapping_mul(7_919) % count];
+        headers.insert(name, value.clone());
         let answer = app.call(request).await.expect("infallible");
         assert_eq!(answer.status(), 200);
         black_box(answer);

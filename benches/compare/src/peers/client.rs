@@ -10,6 +10,7 @@ use axum::{
         HeaderName, HeaderValue, Method, StatusCode,
         header::{ACCEPT, AUTHORIZATION, COOKIE, HOST, SET_COOKIE, USER_AGENT},
     },
+    response::Response,
 };
 use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
@@ -54,6 +55,11 @@ async fn sign_in(app: Router, user: usize) -> Credential {
     request.extensions_mut().insert(ConnectInfo(ADDRESS));
     let answer = app.oneshot(request).await.expect("infallible");
     assert!(answer.status().is_success(), "sign-in was answered with {}", answer.status());
+    cookies(&answer)
+}
+
+/// What a browser sends after this answer.
+pub fn cookies(answer: &Response) -> Credential {
     let cookies = answer.headers().get_all(SET_COOKIE).iter();
     let cookies =
         cookies.map(|line| line.to_str().expect("cookies are ASCII").split(';').next().expect("a first part"));
