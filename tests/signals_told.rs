@@ -6,7 +6,7 @@
 #[path = "support/http.rs"]
 mod http;
 mod support;
-#[path = "signals/world.rs"]
+#[path = "sign_in/signals/world.rs"]
 mod world;
 
 use axum::response::IntoResponse;

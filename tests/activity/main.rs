@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests")]
 
+#[path = "../support/gate.rs"]
+mod gate;
 #[path = "../support/http.rs"]
 mod http;
 #[path = "../support/node.rs"]
@@ -16,7 +18,9 @@ mod stall;
 mod support;
 
 mod crash;
+mod idle_two_nodes;
 mod locks;
+mod model;
 mod outage;
 mod what_counts;
 mod written;

@@ -2,16 +2,9 @@
 //! written for nobody.
 
 #![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
-#[path = "../support/notices.rs"]
-mod notices;
-#[path = "../support/outbox.rs"]
-mod outbox;
 mod registered;
 mod streams;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::collections::HashSet;
 
@@ -21,6 +14,8 @@ use axum_device_sessions::{
 use notices::Told;
 use support::{TestDb, eventually};
 use tokio::task::JoinSet;
+
+use crate::{notices, outbox, support};
 
 const SECRET: &str = "not a secret: 0123456789abcdefXYZ";
 const SESSIONS: usize = 60;

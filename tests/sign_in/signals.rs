@@ -1,12 +1,7 @@
 //! What is unusual about a sign-in, end to end: what is kept of a user's past, and what is concluded from it.
 
 #![cfg(all(feature = "postgres", feature = "routes", feature = "test-util"))]
-#![allow(clippy::unwrap_used, reason = "a test")]
 
-#[path = "support/http.rs"]
-mod http;
-mod support;
-#[path = "signals/world.rs"]
 mod world;
 
 use std::time::Duration;
@@ -15,6 +10,8 @@ use axum_device_sessions::{EndReason, EndTarget, ErrorKind, ImportSession, Sessi
 use serde_json::json;
 use time::OffsetDateTime;
 use world::{BERLIN, MOSCOW, POTSDAM, World, caller, kinds};
+
+use crate::{http, support};
 
 #[tokio::test]
 async fn a_device_is_new_once() {

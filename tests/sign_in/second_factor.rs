@@ -1,31 +1,15 @@
 //! Between the password and the second factor there is no session, only the way to one.
 
 #![cfg(all(feature = "postgres", feature = "routes"))]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
-#[path = "second_factor/confirmed.rs"]
 mod confirmed;
-#[path = "second_factor/ends.rs"]
 mod ends;
-#[path = "second_factor/faults.rs"]
 mod faults;
-#[path = "support/gate.rs"]
-mod gate;
-#[path = "support/http.rs"]
-mod http;
-#[path = "second_factor/on_issue.rs"]
 mod on_issue;
-#[path = "second_factor/opens_nothing.rs"]
 mod opens_nothing;
-#[path = "second_factor/policies.rs"]
 mod policies;
-#[path = "second_factor/races.rs"]
 mod races;
-#[path = "second_factor/replaces.rs"]
 mod replaces;
-#[path = "support/site_of_two.rs"]
-mod site;
-mod support;
 
 use std::sync::{Arc, Mutex};
 
@@ -34,6 +18,8 @@ use axum_device_sessions::Error;
 use http::{Answer, get};
 use serde_json::json;
 use site::{Browser, In, Node};
+
+use crate::{gate, http, site, support};
 
 const REQUIRED: &str = "401 second_factor_required";
 

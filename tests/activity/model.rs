@@ -6,14 +6,7 @@
 //! table that the same writes reach the naive way, for the controls.
 
 #![cfg(all(feature = "postgres", feature = "test-util"))]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
-#[path = "support/gate.rs"]
-mod gate;
-#[path = "support/node.rs"]
-mod node;
-mod support;
-#[path = "activity_model/world.rs"]
 mod world;
 
 use std::env;
@@ -22,6 +15,8 @@ use node::migrated;
 use proptest::{prelude::*, test_runner::TestRunner};
 use support::TestDb;
 use world::{Controls, World};
+
+use crate::{gate, node, support};
 
 const SESSIONS: usize = 3;
 

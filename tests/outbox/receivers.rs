@@ -2,20 +2,15 @@
 //! listed.
 
 #![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod beside;
-#[path = "../support/notices.rs"]
-mod notices;
 mod order;
-#[path = "../support/outbox.rs"]
-mod outbox;
 mod patience;
-#[path = "../support/mod.rs"]
-mod support;
 
 use axum_device_sessions::{AccessTokens, EndReason, EndTarget, PostgresStore, SessionId, Sessions, SessionsBuilder};
 use support::TestDb;
+
+use crate::{notices, outbox, support};
 
 const SECRET: &str = "not a secret: 0123456789abcdefXYZ";
 

@@ -2,13 +2,8 @@
 //! takes over, and every event arrives, under the same id, an end after its creation; what was rolled back never does.
 
 #![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod child;
-#[path = "../support/outbox.rs"]
-mod outbox;
-#[path = "../support/mod.rs"]
-mod support;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +14,8 @@ use support::{TestDb, eventually};
 use tokio_postgres::Client;
 use uuid::Uuid;
 use wire::{Arrived, Hold, Receiver, Remote};
+
+use crate::{outbox, support};
 
 const SECRET: &str = "not a secret: 0123456789abcdefXYZ";
 const SESSIONS: usize = 6;

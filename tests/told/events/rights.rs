@@ -9,7 +9,7 @@ use super::{
     support::TestDb,
 };
 
-const DOCUMENTED: &str = include_str!("../../docs/database.md");
+const DOCUMENTED: &str = include_str!("../../../docs/database.md");
 
 #[tokio::test]
 async fn of_the_role_that_the_documentation_describes() {

@@ -1,32 +1,16 @@
 //! "No, that was not me": the link in the mail. GET shows, POST does, once; and nobody else's link does anything.
 
 #![cfg(all(feature = "postgres", feature = "routes", feature = "test-util"))]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
-#[path = "alert_links/faults.rs"]
 mod faults;
-#[path = "support/gate.rs"]
-mod gate;
-#[path = "support/http.rs"]
-mod http;
-#[path = "support/log.rs"]
-mod log;
-#[path = "support/notices.rs"]
-mod notices;
-#[path = "support/notified.rs"]
-mod notified;
-#[path = "alert_links/page.rs"]
 mod page;
-#[path = "support/proxy.rs"]
-mod proxy;
-#[path = "alert_links/refused.rs"]
 mod refused;
-mod support;
-#[path = "alert_links/used.rs"]
 mod used;
 
 use axum::{Router, http::Method};
 use http::{Answer, Sent, ask};
+
+use crate::{gate, http, log, notices, notified, proxy, support};
 
 /// What a scanner of mails does with a link: all that it thinks harmless, as it likes and as often.
 async fn scan(app: &Router, uri: &str) -> Vec<Answer> {

@@ -2,20 +2,15 @@
 //! backlogs, settings at their bounds. None of them stops the others.
 
 #![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 mod backlog;
-#[path = "../support/notices.rs"]
-mod notices;
-#[path = "../support/outbox.rs"]
-mod outbox;
 mod rights;
 mod rows;
-#[path = "../support/mod.rs"]
-mod support;
 
 use axum_device_sessions::{AccessTokens, EventKind, PostgresStore, Sessions, SessionsBuilder, Wants};
 use support::TestDb;
+
+use crate::{notices, outbox, support};
 
 const SECRET: &str = "not a secret: 0123456789abcdefXYZ";
 

@@ -16,7 +16,7 @@ pub(crate) struct Node(Child);
 impl Node {
     pub(crate) async fn start(db: &TestDb, receiver: &Receiver, naive: bool) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", "child::the_child", "--ignored", "--nocapture"]).stdin(Stdio::null());
+        command.args(["--exact", "crash::child::the_child", "--ignored", "--nocapture"]).stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
         command.env("CHILD_DATABASE", db.url()).env("CHILD_RECEIVER", receiver.address.to_string());
         command.envs(naive.then_some(("CHILD_NAIVE", "1")));

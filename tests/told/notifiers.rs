@@ -1,11 +1,6 @@
 //! What happens is told to those who want to know, in order, whoever made it happen.
 
 #![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-#[path = "support/notices.rs"]
-mod notices;
-mod support;
 
 use axum_device_sessions::{
     AccessTokens, EndReason, EndTarget, MemoryStore, PostgresStore, PushTarget, Sessions, SessionsBuilder, SignIn,
@@ -13,6 +8,8 @@ use axum_device_sessions::{
 };
 use notices::Told;
 use support::TestDb;
+
+use crate::{notices, support};
 
 const SECRET: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 

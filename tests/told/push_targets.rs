@@ -1,27 +1,12 @@
 //! Where a device is reached by push: it belongs to a session, serves once more when that ends, and is gone.
 
 #![cfg(all(feature = "postgres", feature = "routes", feature = "test-util"))]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
-#[path = "push_targets/farewell.rs"]
 mod farewell;
-#[path = "support/http.rs"]
-mod http;
-#[path = "push_targets/late.rs"]
 mod late;
-#[path = "support/log.rs"]
-mod log;
-#[path = "support/notices.rs"]
-mod notices;
-#[path = "support/notified.rs"]
-mod notified;
-#[path = "push_targets/privacy.rs"]
 mod privacy;
-#[path = "push_targets/races.rs"]
 mod races;
-#[path = "push_targets/routes.rs"]
 mod routes;
-mod support;
 
 use axum::{
     Router,
@@ -33,6 +18,8 @@ use http::{Answer, Sent, ask_with, bearer};
 use notified::{World, caller};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
+
+use crate::{http, log, notices, notified, support};
 
 const PATH: &str = "/sessions/current/push-target";
 

@@ -5,14 +5,7 @@
 //! histories by what a node has in memory, and by the row alone.
 
 #![cfg(all(feature = "postgres", feature = "test-util"))]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
-#[path = "support/gate.rs"]
-mod gate;
-#[path = "support/node.rs"]
-mod node;
-mod support;
-#[path = "idle_two_nodes/world.rs"]
 mod world;
 
 use std::{env, time::Duration};
@@ -24,6 +17,8 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use support::{TestDb, eventually};
 use tokio_postgres::Client;
 use world::{Controls, World, line};
+
+use crate::{gate, node, support};
 
 /// In seconds of virtual time.
 const IDLE: u64 = 1_000;
