@@ -7,6 +7,5 @@ mod privacy;
 mod race;
 mod replaced;
 
-use crate::{http, site, support};
 /// An id as an app makes it when it is installed.
 const INSTALLED: &str = "8b0f6c2e-1f1d-4f6c-9a5e-7d1c2b3a4f50";

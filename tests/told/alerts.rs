@@ -5,5 +5,3 @@
 mod races;
 mod table;
 mod told;
-
-use crate::{http, notices, notified, support};

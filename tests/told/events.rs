@@ -8,5 +8,3 @@ mod foreign;
 mod json;
 mod odd_rows;
 mod rights;
-
-use crate::{accepting, http, idp, notices, notified, support};

@@ -4,9 +4,9 @@ use axum::http::header::SET_COOKIE;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 
-use super::http::Answer;
-use super::site::{Browser, Node, count, two};
-use super::support::TestDb;
+use crate::http::Answer;
+use crate::site::{Browser, Node, count, two};
+use crate::support::TestDb;
 
 const SECRETS: [&str; 2] = ["one secret: 0123456789abcdefghij", "another one: 0123456789abcdefghi"];
 

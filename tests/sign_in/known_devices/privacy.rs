@@ -9,8 +9,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use tracing_subscriber::{filter::LevelFilter, util::SubscriberInitExt};
 
 use super::INSTALLED;
-use super::http::ask_with;
-use super::site::{Browser, two};
+use crate::http::ask_with;
+use crate::site::{Browser, two};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

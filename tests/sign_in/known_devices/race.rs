@@ -5,8 +5,8 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use super::INSTALLED;
-use super::site::{count, two};
-use super::support::TestDb;
+use crate::site::{count, two};
+use crate::support::TestDb;
 
 const LIVE: &str = "SELECT count(*) FROM device_sessions.sessions WHERE ended_at IS NULL";
 
@@ -70,7 +70,7 @@ async fn naive_begin(sql: &Client) {
 #[tokio::test]
 async fn without_the_users_lock_there_are_two() {
     let db = TestDb::new().await;
-    super::site::Node::at(db.url(), |builder| builder).await;
+    crate::site::Node::at(db.url(), |builder| builder).await;
     let (one, other) = (db.connect().await, db.connect().await);
     naive_begin(&one).await;
     naive_begin(&other).await;

@@ -7,8 +7,8 @@ use axum_device_sessions::{Client, EndReason, SignIn, SignedIn};
 use serde_json::json;
 
 use super::INSTALLED;
-use super::http::{self, get};
-use super::site::{Browser, In, Node, count, end_of, two};
+use crate::http::{self, get};
+use crate::site::{Browser, In, Node, count, end_of, two};
 
 async fn assert_replaced(nodes: &[Node; 2], sql: &tokio_postgres::Client, earlier: &In, by: &In) {
     let replaced = ("replaced".to_owned(), Some(by.id.clone()));

@@ -3,7 +3,7 @@
 use axum_device_sessions::{Client as Caller, SignIn};
 use tokio::task::JoinSet;
 
-use super::notified::{World, caller};
+use crate::notified::{World, caller};
 
 /// Two new devices at once, each on a node of its own; and one new device at once on both: each is told once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

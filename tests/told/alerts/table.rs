@@ -6,7 +6,7 @@ use axum::http::Method;
 use axum_device_sessions::{EndReason, ErrorKind, ImportSession, SessionId, SignIn, SignInPolicy, SignedIn};
 use time::OffsetDateTime;
 
-use super::notified::{BERLIN, MOSCOW, World, caller, keyless};
+use crate::notified::{BERLIN, MOSCOW, World, caller, keyless};
 
 /// A user of their own for each row. With a phone, which their app has told how to reach, they have been signed in before.
 struct Row<'w> {

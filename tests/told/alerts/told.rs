@@ -6,7 +6,7 @@ use axum_device_sessions::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::{
+use crate::{
     http::on,
     notices::Told,
     notified::{Base, MOSCOW, World, caller},
@@ -48,7 +48,7 @@ async fn device_place_and_time() {
 async fn the_signals_of_the_sign_in_are_told_when_it_is_confirmed() {
     for world in World::both().await {
         world.sign_in(SignIn::new("ahmed").client(caller("phone", MOSCOW))).await;
-        let sign_in = SignIn::new("ahmed").client(caller("laptop", super::notified::BERLIN)).failed_attempts(7);
+        let sign_in = SignIn::new("ahmed").client(caller("laptop", crate::notified::BERLIN)).failed_attempts(7);
         let half = world.sign_in(sign_in.policy(|_| SignInPolicy::RequireSecondFactor)).await;
         let kinds = |signals: &[Signal]| signals.iter().map(Signal::kind).collect::<Vec<_>>();
         let expected = ["new_device", "new_country", "impossible_travel", "failures_before"];
@@ -147,7 +147,7 @@ async fn what_is_kept_for_the_second_factor_is_scrubbed() {
     let world = World::on_postgres(|builder| builder).await;
     let Base::Postgres(db, sql) = &world.base else { panic!("on Postgres") };
     world.sign_in(SignIn::new("ahmed").client(caller("phone", MOSCOW))).await;
-    let sign_in = SignIn::new("ahmed").client(caller("laptop", super::notified::BERLIN)).second_factor_to_come();
+    let sign_in = SignIn::new("ahmed").client(caller("laptop", crate::notified::BERLIN)).second_factor_to_come();
     let half = world.sign_in(sign_in).await;
     let kept = async || {
         let kept = "SELECT signals::text FROM device_sessions.sessions WHERE id = $1";

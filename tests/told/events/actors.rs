@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::Method;
 use axum_device_sessions::{EndReason, OnLimit, SessionFilter, SessionId, SessionsBuilder, SignIn, SignedIn};
 
-use super::notified::{Base, World, caller};
+use crate::notified::{Base, World, caller};
 
 /// Reason and actor, as told of this session.
 async fn told(world: &World, id: SessionId) -> (String, Option<String>) {
@@ -16,7 +16,7 @@ async fn told(world: &World, id: SessionId) -> (String, Option<String>) {
             (notice.event.kind.as_str() == "session.ended").then_some((reason, notice.event.actor))
         })
     };
-    super::support::eventually(&format!("{}: the end of {id} is told", world.name()), async || ended().await.is_some())
+    crate::support::eventually(&format!("{}: the end of {id} is told", world.name()), async || ended().await.is_some())
         .await;
     let told = ended().await.unwrap();
     if let Some(sql) = world.sql() {

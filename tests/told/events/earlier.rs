@@ -4,7 +4,7 @@
 use axum_device_sessions::{PostgresStore, store::MIGRATIONS};
 use tokio_postgres::NoTls;
 
-use super::{http::on, notices::Told, support::TestDb};
+use crate::{http::on, notices::Told, support::TestDb};
 
 /// As `docs/database.md` had it for version 6.
 const GRANTS: &str = "GRANT USAGE ON SCHEMA device_sessions TO app; \
@@ -42,7 +42,7 @@ async fn old_nodes_go_on_and_new_ones_say_what_is_missing() {
     theirs.batch_execute("UPDATE device_sessions.sessions SET pending = false, replaces = NULL").await.unwrap();
     theirs.batch_execute(&row(false)).await.unwrap();
     theirs.batch_execute("UPDATE device_sessions.sessions SET ended_at = now(), end_reason = 'logout'").await.unwrap();
-    let mut texts: Vec<_> = told.count(4).await.iter().map(super::notices::text).collect();
+    let mut texts: Vec<_> = told.count(4).await.iter().map(crate::notices::text).collect();
     texts.sort();
     assert_eq!(texts, ["session.created", "session.created", "session.ended logout", "session.ended logout"]);
 

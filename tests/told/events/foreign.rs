@@ -2,7 +2,7 @@
 
 use axum_device_sessions::EndReason;
 
-use super::{
+use crate::{
     accepting::{LONGEST, node, of},
     idp::{Idp, unique},
     notices::Told,

@@ -6,7 +6,7 @@ use axum_device_sessions::{Client as Caller, Event, EventKind, SignIn, SignedIn}
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::notified::{World, keyless};
+use crate::notified::{World, keyless};
 
 const CHROME: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";

@@ -4,7 +4,7 @@ use axum_device_sessions::SignIn;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{
+use crate::{
     notified::{World, caller},
     support::eventually,
 };

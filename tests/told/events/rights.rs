@@ -2,7 +2,7 @@
 
 use axum_device_sessions::{Delivery, PostgresStore, PushTarget, SessionsBuilder, SignIn, Wants, store::Retention};
 
-use super::{
+use crate::{
     http::on,
     notices::Told,
     notified::{Base, MOSCOW, World, caller},
