@@ -16,10 +16,11 @@ use axum_device_sessions::{
     Session, SessionId, SessionLimit, SessionStore, SessionValidationLayer, Sessions, SessionsBuilder, SignIn,
     SignedIn, UserId,
 };
+use time::OffsetDateTime;
 
 use crate::{
     http::{app, bearer, get, on, post, sign_in},
-    support::TestDb,
+    support::{TestDb, eventually},
 };
 
 macro_rules! on_both {
@@ -93,6 +94,12 @@ async fn use_it(sessions: &Sessions, signed_in: &SignedIn) -> String {
     get(&layered(app(), sessions), "/me", &[bearer(&signed_in.access_token)]).await.line()
 }
 
+/// When a session was made says the database, and when it was used this node: by ages that differ by how long an answer took.
+async fn a_while_after(signed_in: &SignedIn) {
+    let then = signed_in.session.created_at + Duration::from_millis(500);
+    eventually("what was before is clearly older", async || OffsetDateTime::now_utc() > then).await;
+}
+
 async fn the_oldest_goes(store: impl SessionStore) {
     let sessions = limited(store, 2, OnLimit::EndOldest).await;
     let (a, b) = (sign_in(&sessions, "ahmed").await, sign_in(&sessions, "ahmed").await);
@@ -108,6 +115,7 @@ async fn the_oldest_goes(store: impl SessionStore) {
 async fn the_one_not_used_for_longest_goes(store: impl SessionStore) {
     let sessions = limited(store, 2, OnLimit::EndLeastRecentlyActive).await;
     let (a, b) = (sign_in(&sessions, "ahmed").await, sign_in(&sessions, "ahmed").await);
+    a_while_after(&b).await;
     // In the database the first is the older one still: what this node has seen is not written down yet.
     assert_eq!(use_it(&sessions, &a).await, "200 ahmed");
     let c = sign_in(&sessions, "ahmed").await;
@@ -125,6 +133,7 @@ async fn login(State(sessions): State<Sessions>, client: Client) -> Result<Signe
 async fn who_is_refused_leaves_nothing(store: impl SessionStore) {
     let sessions = limited(store, 2, OnLimit::Refuse).await;
     let (a, b) = (sign_in(&sessions, "ahmed").await, sign_in(&sessions, "ahmed").await);
+    a_while_after(&b).await;
     assert_eq!(use_it(&sessions, &a).await, "200 ahmed");
     let known = |id: &str| SignIn::new("ahmed").client(Client::new(None, None).device_id(id));
     let error = sessions.sign_in(known("an installation of an app")).await.unwrap_err();
