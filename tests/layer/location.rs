@@ -9,10 +9,12 @@ use std::{
 };
 
 use axum_device_sessions::{
-    ClientIp, GeoIp, PostgresStore, Sessions, SessionsBuilder, store::Retention, store::SessionStore,
+    ClientIp, GeoIp, PostgresStore, SessionId, Sessions, SessionsBuilder,
+    store::{Activity, Retention, SessionStore},
 };
 use serde_json::{Value, json};
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 use crate::{
     mmdb::{Mmdb, city},
@@ -134,6 +136,47 @@ async fn a_row_without_a_place_gets_one_later() {
     served.ask("GET /me", &signed_in, &by(MOSCOW)).await;
     sessions.flush_activity().await.unwrap();
     assert_eq!(served.listed(&signed_in).await["location"], "Moscow, Russia");
+}
+
+/// By a node that knows no places, say because its file is gone: all in one batch, and each in one update.
+#[tokio::test]
+async fn a_place_stays_with_its_address_where_none_is_known() {
+    let (db, file) = (TestDb::new().await, File::new());
+    let (sessions, sql) = (located(&db, &file).await, db.connect().await);
+    let served = Served::start(&sessions).await;
+    let mut ids: Vec<SessionId> = Vec::new();
+    for _ in 0..5 {
+        let signed_in = served.sign_in(&by(MOSCOW)).await;
+        ids.push(signed_in["session"]["id"].as_str().unwrap().parse().unwrap());
+    }
+    let [same, without, elsewhere, nameless, unplaced] = ids[..] else { unreachable!() };
+    let prepare = "UPDATE device_sessions.sessions SET location = NULL, country_code = NULL WHERE id = ANY($1)";
+    sql.execute(prepare, &[&vec![nameless.as_uuid(), unplaced.as_uuid()]]).await.unwrap();
+    let prepare = "UPDATE device_sessions.sessions SET latitude = NULL, longitude = NULL, accuracy_km = NULL, \
+                   ip_address = NULL WHERE id = $1";
+    sql.execute(prepare, &[&unplaced.as_uuid()]).await.unwrap();
+    note_updates(&sql).await;
+
+    let [moscow, berlin] = [MOSCOW, BERLIN].map(|address| Some(address.parse().unwrap()));
+    let seen = [(same, moscow), (without, None), (elsewhere, berlin), (nameless, moscow), (unplaced, moscow)];
+    let seen = seen.map(|(id, address)| Activity::new(id, Duration::ZERO, address));
+    let store = PostgresStore::connect(db.url()).await.unwrap();
+    assert_eq!(store.record_activity(seen.into()).await.unwrap(), []);
+
+    let rows = sql.query("SELECT id, host(ip), place FROM noted ORDER BY id", &[]).await.unwrap();
+    let left: Vec<(Uuid, Option<String>, Value)> =
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    let (there, nowhere) = (json!(["Moscow, Russia", "RU", 55.75, 37.62, 20]), json!([null, null, null, null, null]));
+    let row = |id: SessionId, address: &str, place: &Value| (id.as_uuid(), Some(address.to_owned()), place.clone());
+    let mut expected = [
+        row(same, MOSCOW, &there),
+        row(without, MOSCOW, &there),
+        row(elsewhere, BERLIN, &nowhere),
+        row(nameless, MOSCOW, &nowhere),
+        row(unplaced, MOSCOW, &nowhere),
+    ];
+    expected.sort_by_key(|(id, ..)| *id);
+    assert_eq!(left, expected);
 }
 
 #[tokio::test]

@@ -141,34 +141,43 @@ impl Statements {
                  ) UPDATE {table} s"
             )
         };
-        let set = |from: &str, new: &str| {
+        let set =
+            |from: &str| format!("SET last_activity_at = {from}.at, ip_address = coalesce({from}.ip, s.ip_address)");
+        let place = |from: &str, new: &str| {
             let place = ["location", "country_code", "latitude", "longitude", "accuracy_km"].map(|column| {
                 let there = if located { format!("{from}.{column}") } else { "NULL".to_owned() };
-                format!("{column} = CASE WHEN {new} THEN {there} ELSE s.{column} END")
+                format!(", {column} = CASE WHEN {new} THEN {there} ELSE s.{column} END")
             });
-            let place = place.join(", ");
-            format!("SET last_activity_at = {from}.at, ip_address = coalesce({from}.ip, s.ip_address), {place}")
+            place.concat()
         };
         let new = "seen.ip IS NOT NULL AND (s.location IS NULL OR seen.ip IS DISTINCT FROM s.ip_address)";
         let due = "s.ended_at IS NULL AND s.last_activity_at < seen.at";
+        // Without places a row keeps what it has, as a rule nothing: one that loses a place is left to the other statement, and none of
+        // the rest pays for asking five times.
+        let (place_of_free, keeps) = if located {
+            (place("seen", new), String::new())
+        } else {
+            (String::new(), format!(" AND (s.location IS NULL AND s.latitude IS NULL OR ({new}) IS NOT TRUE)"))
+        };
         Self {
             // A row's `xmax` is whoever locks or replaces it, or was the last to. Its own writer, who often locked it first, has
             // committed if it is to be seen at all.
             free: format!(
-                "{} {} FROM seen WHERE s.id = seen.id AND {due} AND (s.xmax = '0' OR s.xmax = s.xmin)",
+                "{} {}{place_of_free} FROM seen WHERE s.id = seen.id AND {due} AND (s.xmax = '0' OR s.xmax = s.xmin){keeps}",
                 seen("now()"),
-                set("seen", new)
+                set("seen")
             ),
             // Never waits for a lock. No row is looked up twice, as the version that `held` has locked is found by its
             // place; one that was changed between the snapshot and the lock is not to be seen at its new place, and stays
             // as it is too.
             lockable: format!(
-                "{} {} FROM ( \
+                "{} {}{} FROM ( \
                     SELECT s.ctid AS version, seen.*, {new} AS new FROM seen JOIN {table} s USING (id) WHERE {due} \
                     FOR NO KEY UPDATE OF s SKIP LOCKED \
                  ) AS held WHERE s.ctid = held.version AND s.id = held.id",
                 seen(if located { "to_timestamp($9)" } else { "to_timestamp($4)" }),
-                set("held", "new")
+                set("held"),
+                place("held", "new")
             ),
         }
     }

@@ -102,12 +102,13 @@ impl Lender {
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<AtOnce, Error> {
         let write = self.writer(doing, BEGIN_UNLESS_HELD).await?;
-        let now = write.client.simple_query("SELECT extract(epoch FROM now())");
+        write.has_begun.store(true, Ordering::Relaxed);
+        let begin = write.client.simple_query(write.begin);
         let execute = write.client.execute_typed(sql, parameters);
         let commit = write.client.batch_execute("COMMIT");
         let all = async {
-            let (now, executed, committed) = tokio::join!(biased; now, execute, commit);
-            let at = seconds_of(&now?);
+            let (begun, executed, committed) = tokio::join!(biased; begin, execute, commit);
+            let at = seconds_of(&begun?);
             let written = match executed {
                 // COMMIT then rolls back, and succeeds.
                 Err(cause) if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => None,
@@ -316,4 +317,4 @@ const BEGIN_LAZY: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
     SET LOCAL idle_in_transaction_session_timeout = '5s'";
 const BEGIN_UNLESS_HELD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
     SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '2500ms'; SET LOCAL lock_timeout = '20ms'; \
-    SET LOCAL idle_in_transaction_session_timeout = '5s'";
+    SET LOCAL idle_in_transaction_session_timeout = '5s'; SELECT extract(epoch FROM now())";
