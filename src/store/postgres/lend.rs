@@ -102,6 +102,7 @@ impl Lender {
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<AtOnce, Error> {
         let write = self.writer(doing, BEGIN_UNLESS_HELD).await?;
+        // By the first of these, which asks what time it is as well.
         write.has_begun.store(true, Ordering::Relaxed);
         let begin = write.client.simple_query(write.begin);
         let execute = write.client.execute_typed(sql, parameters);
